@@ -1,0 +1,255 @@
+"""Shards to batches: random crops with matching labels, and what cameras may do beyond the factory's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from rtface.errors import InputError
+from rtface.geometry import (
+    apply_affine,
+    compose_affine,
+    crop_transforms,
+    crops_from_landmarks,
+    transform_coefficients,
+)
+from rtface.synth.shards import decode
+from rtface.types import Coefficients
+
+FloatArray = NDArray[np.float32]
+
+
+class Shard(NamedTuple):
+    """One file in memory."""
+
+    arrays: dict[str, Any]
+
+    def blob(self, name: str, index: int) -> NDArray[np.uint8]:
+        """Encoded bytes of sample ``index``."""
+        start, end = self.arrays[f"{name}_offsets"][index:index + 2]
+        return self.arrays[name][start:end]  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self.arrays["pixels_offsets"]) - 1
+
+
+def find_shards(folder: Path, kind: str) -> list[Path]:
+    """Shard files of a folder, sorted."""
+    paths = sorted(folder.glob(f"{kind}_*.npz"))
+    if not paths:
+        raise InputError(f"--data: got {folder} without {kind}_*.npz, expected a folder written by "
+                         f"`rtface synth write {folder} --kind {kind}`")
+    return paths
+
+
+def load_shard(path: Path) -> Shard:
+    """Read one shard; no pickled objects."""
+    with np.load(path, allow_pickle=False) as stored:
+        return Shard({name: stored[name] for name in stored.files})
+
+
+def degrade(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colour, blur, noise and patches on (S, S, 3) uint8: cheap variety on top of the factory's camera."""
+    size = pixels.shape[0]
+    if rng.random() < 0.35:
+        table = np.arange(256, dtype=np.float32)[:, None] / 255
+        gain, gamma = np.exp(rng.normal(0, 0.15, 3) + rng.normal(0, 0.2)), np.exp(rng.normal(0, 0.2))
+        table = np.clip((table ** gamma) * gain + rng.normal(0, 0.03), 0, 1)
+        lookup = (table * 255 + 0.5).astype(np.uint8).reshape(1, 256, 3)
+        pixels = cv2.LUT(pixels, lookup)
+    if rng.random() < 0.08:
+        pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    if rng.random() < 0.2:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.3, 0.012 * size)))
+    if rng.random() < 0.15:
+        small = max(12, int(size * rng.uniform(0.2, 0.7)))
+        pixels = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (size, size),
+                            interpolation=cv2.INTER_LINEAR)
+    if rng.random() < 0.25:
+        grain = rng.normal(0, rng.uniform(2, 14), (size, size, 1 if rng.random() < 0.5 else 3))
+        pixels = np.clip(pixels + grain, 0, 255).astype(np.uint8)
+    if rng.random() < 0.12:  # a patch of another place covers something
+        side_x, side_y = (int(s) for s in rng.uniform(0.05, 0.35, 2) * size)
+        (x, y), (u, v) = rng.integers(0, size - max(side_x, side_y), (2, 2))
+        pixels = pixels.copy()
+        pixels[y:y + side_y, x:x + side_x] = pixels[v:v + side_y, u:u + side_x, ::-1 if rng.random() < 0.5 else 1]
+    return pixels
+
+
+class CropSample(NamedTuple):
+    """One training crop; px are the crop's."""
+
+    crop: NDArray[np.uint8]
+    """(3, S, S)."""
+    coefficients: FloatArray
+    """(239,)."""
+    landmarks: FloatArray
+    """(68, 2)."""
+    visibility: FloatArray
+    """(68,)."""
+    presence: FloatArray
+    """() 1 = the crop is on a face as tracking would place it."""
+
+
+def random_crop(rng: np.random.Generator, pixels: NDArray[np.uint8], landmarks: FloatArray, size: int, *,
+                jitter: float = 1.0) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Cut a crop as :func:`rtface.geometry.crops_from_landmarks` would, moved as tracking errors move it.
+
+    Returns (S, S, 3) uint8 and crop_from_picture (2, 3).
+    """
+    exact = crops_from_landmarks(landmarks[None], size)
+    moved = crop_transforms(np.full((1, 2), size / 2) + rng.normal(0, 0.045 * jitter, (1, 2)) * size,
+                            np.array([size * np.exp(rng.normal(0, 0.10 * jitter))]),
+                            np.array([rng.normal(0, 0.12 * jitter) if rng.random() < 0.8
+                                      else rng.normal(0, 0.5 * jitter)]), size)
+    crop_from_picture = compose_affine(moved, exact)[0]
+    scale = float(np.sqrt(np.abs(np.linalg.det(crop_from_picture[:, :2]))))
+    matrix = crop_from_picture.copy()  # OpenCV's pixel centres are at whole numbers
+    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    if scale < 0.6:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale)
+    crop = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return crop, crop_from_picture.astype(np.float32)
+
+
+def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *, negatives: float) -> CropSample:
+    """One augmented crop of one stored sample; ``negatives``: share of crops placed away from the face."""
+    pixels = decode(shard.blob("pixels", index))
+    landmarks = shard.arrays["landmarks"][index]
+    presence = 1.0
+    if rng.random() < negatives:
+        presence = 0.0
+        side = float(np.ptp(landmarks, axis=0).max()) * float(np.exp(rng.uniform(np.log(0.15), np.log(0.6))))
+        center = rng.uniform(0.1, 0.9, 2) * pixels.shape[0]
+        if rng.random() < 0.6:  # beside the face; else anywhere, then with a very wrong scale
+            angle = rng.uniform(0, 2 * np.pi)
+            center = landmarks.mean(axis=0) + np.array([np.cos(angle), np.sin(angle)]) * np.ptp(landmarks) * 0.45
+            side *= 2.2
+        crop_from_picture = crop_transforms(center[None], np.array([side * 1.6]), np.zeros(1), size)[0]
+        matrix = crop_from_picture.copy()
+        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+        crop = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)
+    else:
+        crop, crop_from_picture = random_crop(rng, pixels, landmarks, size)
+    transform = crop_from_picture[None].astype(np.float32)
+    vector = Coefficients.from_vector(shard.arrays["coefficients"][index][None], "")
+    vector = transform_coefficients(vector, transform).to_vector()[0]
+    points = apply_affine(transform, landmarks[None])[0]
+    inside = ((points >= 0) & (points < size)).all(axis=1)
+    return CropSample(np.ascontiguousarray(degrade(rng, crop).transpose(2, 0, 1)), vector.astype(np.float32),
+                      points.astype(np.float32), (shard.arrays["visibility"][index] * inside).astype(np.float32),
+                      np.float32(presence))  # type: ignore[arg-type]
+
+
+class ShardStream(IterableDataset):  # type: ignore[type-arg]
+    """Endless stream of samples; every worker walks its own random order, a few shards mixed at a time."""
+
+    def __init__(self, paths: list[Path], seed: int, *, mixed: int = 4) -> None:
+        self.paths, self.seed, self.mixed = paths, seed, mixed
+
+    def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> Any:
+        raise NotImplementedError("ShardStream.sample: expected a subclass that makes one sample")
+
+    def __iter__(self) -> Iterator[Any]:
+        cv2.setNumThreads(1)
+        info = get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        while True:
+            chosen = rng.permutation(len(self.paths))
+            for start in range(0, len(chosen), self.mixed):
+                shards = [load_shard(self.paths[i]) for i in chosen[start:start + self.mixed]]
+                order = rng.permutation([(s, i) for s, shard in enumerate(shards) for i in range(len(shard))])
+                for s, i in order:
+                    yield self.sample(rng, shards[s], int(i))
+
+
+class CropStream(ShardStream):
+    """Face crops for the landmark network and the regressor."""
+
+    def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float) -> None:
+        super().__init__(paths, seed)
+        self.size, self.negatives = size, negatives
+
+    def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> CropSample:
+        return crop_sample(rng, shard, index, self.size, negatives=self.negatives)
+
+
+class SceneSample(NamedTuple):
+    """One frame for the detector; rows of ``boxes`` beyond the faces are NaN."""
+
+    image: NDArray[np.uint8]
+    """(3, S, S)."""
+    boxes: FloatArray
+    """(M, 4) px."""
+    visible: FloatArray
+    """(M,) share."""
+
+
+MOST_FACES = 8
+
+
+class SceneStream(ShardStream):
+    """Scenes, zoomed and shifted at random so that stored frames give many sizes."""
+
+    def __init__(self, paths: list[Path], seed: int, size: int) -> None:
+        super().__init__(paths, seed)
+        self.size = size
+
+    def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> SceneSample:
+        pixels = decode(shard.blob("pixels", index))
+        start, end = shard.arrays["box_offsets"][index:index + 2]
+        boxes = shard.arrays["boxes_xyxy"][start:end].reshape(-1, 2, 2)
+        height = pixels.shape[0]
+        zoom = float(np.exp(rng.uniform(np.log(0.55), np.log(1.8))))
+        center = rng.uniform(0, 1, 2) * max(height - height / zoom, 0) + height / zoom / 2 if zoom > 1 else (
+            height / 2 + rng.uniform(-0.5, 0.5, 2) * (height / zoom - height))
+        roll = rng.normal(0, 0.08)
+        transform = crop_transforms(np.asarray(center)[None], np.array([height / zoom]), np.array([roll]), self.size)
+        matrix = transform[0].copy()
+        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+        scale = zoom * self.size / height
+        if scale < 0.6:
+            pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale)
+        border = int(rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE]))
+        image = cv2.warpAffine(pixels, matrix, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=border)
+        whole = apply_affine(np.repeat(transform, len(boxes), axis=0), boxes).reshape(-1, 4)
+        if rng.random() < 0.5:
+            image = image[:, ::-1]
+            whole = np.stack([self.size - whole[:, 2], whole[:, 1], self.size - whole[:, 0], whole[:, 3]], axis=1)
+        clipped = np.clip(whole, 0, self.size)
+        area = np.prod(np.maximum(whole[:, 2:] - whole[:, :2], 1e-3), axis=1)
+        share = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1) / area
+        keep = share > 0.05
+        out, visible = np.full((MOST_FACES, 4), np.nan, np.float32), np.zeros(MOST_FACES, np.float32)
+        count = min(int(keep.sum()), MOST_FACES)
+        out[:count] = clipped[keep][:count]
+        visible[:count] = (shard.arrays["visible"][start:end] * share)[keep][:count]
+        return SceneSample(np.ascontiguousarray(degrade(rng, image).transpose(2, 0, 1)), out, visible)
+
+
+def batches(stream: ShardStream, batch: int, workers: int) -> Iterator[list[Tensor]]:
+    """Endless batches of stacked tensors."""
+    loader: DataLoader[Any] = DataLoader(stream, batch, num_workers=workers, drop_last=True,
+                                         persistent_workers=workers > 0, worker_init_fn=_one_thread)
+    yield from loader
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def as_input(pixels: Tensor, device: torch.device) -> Tensor:
+    """(N, 3, S, S) uint8 → float32 0..1 on the device, channels last."""
+    return pixels.to(device, non_blocking=True).float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+__all__ = ["CropSample", "CropStream", "SceneSample", "SceneStream", "as_input", "batches", "crop_sample",
+           "find_shards", "load_shard", "random_crop"]

@@ -1,0 +1,98 @@
+"""Train the landmark network.
+
+    python -m rtface.train.landmarks --data DATA --run RUN [--profile compact] [--steps 8000] [--resume]
+                                     [--export rtface/weights]
+
+DATA holds `faces` shards from `rtface synth write`. Loss: smooth L1 on the 68 points in crop px (points that
+something covers count half), cross-entropy on presence and visibility.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from rtface.geometry import apply_affine, crops_from_landmarks
+from rtface.losses.geometry import point_loss
+from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
+from rtface.train import common
+from rtface.train.data import CropStream, as_input, batches, find_shards, load_shard
+
+NEGATIVES = 0.12
+"""Share of crops that show no face where tracking would have one."""
+
+
+def mean_shape(path: Path, size: int) -> torch.Tensor:
+    """(68, 2) mean landmarks in crop units 0..1 over a shard."""
+    landmarks = load_shard(path).arrays["landmarks"]
+    points = apply_affine(crops_from_landmarks(landmarks, size), landmarks).mean(axis=0) / size
+    return torch.from_numpy(np.asarray(points, np.float32))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, build, loop, export."""
+    parser = common.base_parser(__doc__ or "", steps=8000, batch=64, lr=1.5e-3)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    options = parser.parse_args(arguments)
+    device = common.setup(options)
+    config = LandmarkNetConfig.profile(options.profile)
+    shards = find_shards(options.data, "faces")
+    net = LandmarkNet(config)
+    net.mean_shape.copy_(mean_shape(shards[0], config.size))
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
+    ema, step = common.Ema(net), 0
+    checkpoint = options.run / "last.pt"
+    if options.init:
+        net.load_state_dict(common.load_checkpoint(options.init)["ema"])
+        ema = common.Ema(net)
+    if options.resume:
+        step = common.restore(checkpoint, net, optimizer, ema)
+    stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES)
+    log, sums, counted = common.Log(options.run), {"loss": 0.0, "px": 0.0, "presence": 0.0, "visibility": 0.0}, 0
+    meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit()}
+    net.train()
+    for batch in batches(stream, options.batch, options.workers):
+        if step >= options.steps:
+            break
+        rate = common.learning_rate(step, total=options.steps, peak=options.lr, warmup=min(200, options.steps // 4 + 1))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        sample = type(batch)(*(t.to(device) for t in batch))
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
+            out = net(as_input(sample.crop, device))
+        weights = sample.presence[:, None] * (0.5 + 0.5 * sample.visibility)
+        points = point_loss(out.landmarks, sample.landmarks, weights, beta=1.0)
+        presence = F.binary_cross_entropy_with_logits(out.presence, sample.presence)
+        visibility = F.binary_cross_entropy_with_logits(out.visibility, sample.visibility,
+                                                        weight=sample.presence[:, None])
+        loss = points + 2.0 * presence + 1.0 * visibility
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
+        optimizer.step()
+        ema.update(net, step)
+        step, counted = step + 1, counted + 1
+        with torch.no_grad():
+            distance = torch.linalg.norm(out.landmarks - sample.landmarks, dim=-1).mean(dim=1)
+            for name, value in (("loss", loss), ("presence", presence), ("visibility", visibility),
+                                ("px", (distance * sample.presence).sum() / sample.presence.sum().clamp(min=1))):
+                sums[name] += float(value)
+        if step % 50 == 0 or step == options.steps:
+            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
+            sums, counted = dict.fromkeys(sums, 0.0), 0
+        if step % options.save_every == 0 or step == options.steps:
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema, meta=meta)
+    if options.export:
+        from build_engines.onnx_export import export_landmarks
+        export_landmarks(replace(config), ema.state, options.export, profile=options.profile,
+                         training=common.recipe(options, step))
+
+
+if __name__ == "__main__":
+    main()
