@@ -1,0 +1,1 @@
+"""Synthetic face factory: the morphable basis' builder, skin painter and labelled, occluded training faces."""

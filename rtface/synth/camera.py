@@ -1,0 +1,63 @@
+"""What a camera does to a picture: blur, exposure, colour, noise, vignetting, low resolution, compression."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+def motion_kernel(length: float, angle: float) -> FloatArray:
+    """Normalised line kernel (K, K) of ``length`` px at ``angle`` rad."""
+    side = max(3, int(np.ceil(length)) | 1)
+    kernel = np.zeros((side, side), np.float32)
+    center = side / 2
+    dx, dy = np.cos(angle) * length / 2, np.sin(angle) * length / 2
+    cv2.line(kernel, (round((center - dx) * 16 - 8), round((center - dy) * 16 - 8)),
+             (round((center + dx) * 16 - 8), round((center + dy) * 16 - 8)), 1.0, 1, cv2.LINE_AA, 4)
+    return kernel / max(float(kernel.sum()), 1e-6)
+
+
+def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[np.uint8]:
+    """Take (H, W, 3) float32 sRGB 0..1 as a camera would → uint8."""
+    height, width = picture.shape[:2]
+    size = max(height, width)
+    if rng.random() < 0.25:  # low resolution: a far face, enlarged
+        factor = float(rng.uniform(0.25, 0.8))
+        small = cv2.resize(picture, (max(8, int(width * factor)), max(8, int(height * factor))),
+                           interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(small, (width, height), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
+    choice = rng.random()
+    if choice < 0.12:
+        picture = cv2.filter2D(picture, -1, motion_kernel(size * float(rng.uniform(0.008, 0.045)),
+                                                          float(rng.uniform(0, np.pi))))
+    elif choice < 0.55:
+        picture = cv2.GaussianBlur(picture, (0, 0), size / 256 * float(np.exp(rng.uniform(np.log(0.3), np.log(1.6)))))
+    elif choice < 0.65:  # sharpening in the camera
+        soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
+        picture = picture + float(rng.uniform(0.2, 1.0)) * (picture - soft)
+    gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
+    picture = np.maximum(picture, 0) * gain.astype(np.float32)
+    picture = (picture ** np.float32(np.exp(rng.normal(0, 0.15)))).astype(np.float32)
+    contrast = float(np.exp(rng.normal(0, 0.12)))
+    picture = (picture - 0.5) * contrast + 0.5 + float(rng.normal(0, 0.03))
+    gray = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+    saturation = 0.0 if rng.random() < 0.06 else float(np.clip(rng.normal(1.0, 0.25), 0, 2))
+    picture = gray[..., None] + saturation * (picture - gray[..., None])
+    if rng.random() < 0.3:
+        y, x = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
+        picture = picture * (1 - float(rng.uniform(0.05, 0.35)) * (x * x + y * y)).astype(np.float32)[..., None]
+    if rng.random() < 0.7:
+        strength = float(np.exp(rng.uniform(np.log(0.003), np.log(0.06))))
+        grain = rng.standard_normal((height, width, 3), dtype=np.float32)
+        if rng.random() < 0.5:
+            grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 2
+        picture = picture + strength * grain * (0.5 + np.sqrt(np.clip(picture, 0, 1)))
+    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    if rng.random() < 0.6:
+        quality = int(rng.uniform(25, 95))
+        _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        pixels = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,43 @@
+"""Settings of the synthetic face factory; frozen, so that a seed and a configuration name a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtface.errors import InputError
+
+OCCLUDER_KINDS = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "bar", "blob", "scarf")
+"""Everything the factory can put before a face; hair is part of the head and labelled apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class SynthConfig:
+    """How faces are drawn. Angles in degrees here (people write them), radians everywhere else."""
+
+    size: int = 256
+    """Side of the picture in px."""
+    face_share: tuple[float, float] = (0.36, 0.56)
+    """Longer side of the landmark box over the picture's side."""
+    supersample: float = 1.5
+    """Rendering resolution over the picture's."""
+    yaw_deg: float = 28.0
+    """Standard deviation of the head's turn to the side; 12 % of faces are drawn uniformly up to ±85°."""
+    pitch_deg: float = 13.0
+    roll_deg: float = 14.0
+    occluder_rate: float = 0.55
+    """Share of faces with at least one occluder."""
+    occluder_kinds: tuple[str, ...] = OCCLUDER_KINDS
+    clean_twin: bool = True
+    """Also render the same face without occluders."""
+    camera: bool = True
+    """Blur, noise, colour and compression of a camera; off gives the bare rendering."""
+
+    def __post_init__(self) -> None:
+        if self.size < 16:
+            raise InputError(f"SynthConfig.size: got {self.size}, expected at least 16 px")
+        if not 1.0 <= self.supersample <= 4.0:
+            raise InputError(f"SynthConfig.supersample: got {self.supersample}, expected 1 to 4")
+        if not 0.0 <= self.occluder_rate <= 1.0:
+            raise InputError(f"SynthConfig.occluder_rate: got {self.occluder_rate}, expected 0 to 1")
+        if unknown := set(self.occluder_kinds) - set(OCCLUDER_KINDS):
+            raise InputError(f"SynthConfig.occluder_kinds: got {sorted(unknown)}, expected some of {OCCLUDER_KINDS}")

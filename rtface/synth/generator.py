@@ -1,0 +1,213 @@
+"""Draw one labelled face: ``sample = FaceFactory().generate(rng, config)``; the same seed gives the same picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtface.geometry import pose_vertices
+from rtface.jaw import JawLine, project_landmarks
+from rtface.morphable import MorphableModel
+from rtface.synth import background, camera
+from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
+from rtface.synth.head import CLOTHES, EYE, FACE, HAIR, MOUTH, OCCLUDER, HeadBuilder, occluder_surface
+from rtface.synth.occluders import MAKERS
+from rtface.synth.people import Person, sample_expression, sample_person, sample_rotation
+from rtface.synth.render import NOTHING, Drawing, Light, draw, encode_srgb, sample_light
+from rtface.synth.shapes import FloatArray
+from rtface.types import VECTOR_SIZE
+
+BACKGROUND, FACE_CLASS, OCCLUSION = 0, 1, 2
+"""Classes of :attr:`Sample.mask`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A picture with its labels; px are this picture's."""
+
+    pixels: NDArray[np.uint8]
+    """(S, S, 3) RGB."""
+    clean: NDArray[np.uint8] | None
+    """(S, S, 3) RGB of the same face without occluders, before the camera's blur and noise."""
+    mask: NDArray[np.uint8]
+    """(S, S) 0 background, 1 visible face, 2 something before the face (hair included)."""
+    occluder: NDArray[np.uint8]
+    """(S, S) 0 = none, else 1 + index into OCCLUDER_KINDS, anywhere in the picture."""
+    coefficients: FloatArray
+    """(239,) in the papers' order."""
+    landmarks: FloatArray
+    """(68, 2) px, jaw on the visible outline."""
+    visibility: FloatArray
+    """(68,) 1 = not covered by anything."""
+    box_xyxy: FloatArray
+    """(4,) px: hair line to chin, ear to ear."""
+    kinds: tuple[str, ...]
+    """Occluders drawn."""
+    visible_fraction: float
+    """Visible share of the face's pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """A head as rendered, before the background: what samples, scenes and clips have in common."""
+
+    drawing: Drawing
+    clean: Drawing
+    placed: FloatArray
+    """(V, 3) face vertices in rendering px."""
+    landmarks: FloatArray
+    """(68, 3) rendering px."""
+    box_xyxy: FloatArray
+    """(4,) rendering px."""
+
+
+class FaceFactory:
+    """Holds the morphable model and what can be computed once. Not thread safe; one per process."""
+
+    def __init__(self, model: MorphableModel | None = None, backgrounds: Path | None = None) -> None:
+        """backgrounds: folder of pictures to mix with the procedural ones."""
+        self.model = model or MorphableModel.load()
+        self.builder = HeadBuilder(self.model)
+        self.jaw = JawLine(self.model)
+        self.backgrounds = backgrounds
+        self.outline = np.flatnonzero(self.builder.face_kind == FACE)
+
+    def background(self, rng: np.random.Generator, height: int, width: int) -> FloatArray:
+        """(H, W, 3) float32 sRGB."""
+        if self.backgrounds is not None and rng.random() < 0.7:
+            return background.from_folder(rng, self.backgrounds, height, width)
+        return background.procedural(rng, height, width)
+
+    def choose_occluders(self, rng: np.random.Generator, config: SynthConfig) -> tuple[str, ...]:
+        """Kinds for one face: none, one, now and then two."""
+        if not config.occluder_kinds or rng.random() >= config.occluder_rate:
+            return ()
+        count = 2 if rng.random() < 0.18 and len(config.occluder_kinds) > 1 else 1
+        return tuple(str(k) for k in rng.choice(config.occluder_kinds, count, replace=False))
+
+    def shoot(self, rng: np.random.Generator, person: Person, expression: FloatArray, pose: FloatArray, light: Light,
+              kinds: tuple[str, ...], height: int, width: int) -> Shot:
+        """Render a person; pose (6,) in rendering px. ``rng`` only shapes the occluders."""
+        surfaces, face = self.builder.surfaces(person, expression)
+        clean = draw(surfaces, pose, light, person.texture, height, width)
+        drawing = clean
+        if kinds:
+            anchors = self.builder.anchors(person, face)
+            for kind in kinds:
+                surfaces += [occluder_surface(piece, OCCLUDER_KINDS.index(kind)) for piece in MAKERS[kind](rng, anchors)]
+            drawing = draw(surfaces, pose, light, person.texture, height, width)
+        placed = self.place(face, pose)
+        landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
+        return Shot(drawing, clean, placed, landmarks, self.box(placed))
+
+    @staticmethod
+    def place(face: FloatArray, pose: FloatArray) -> FloatArray:
+        """(V, 3) mm under a pose (6,) → (V, 3) px and depth."""
+        return pose_vertices(face[None], pose[None, :3], pose[None, 3], pose[None, 4:6])[0]
+
+    def box(self, placed: FloatArray) -> FloatArray:
+        """(4,) xyxy around the face without ears and neck."""
+        points = placed[self.outline, :2]
+        return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)
+
+    def framed_pose(self, person: Person, expression: FloatArray, rotation: FloatArray, longer: float,
+                    center: FloatArray) -> FloatArray:
+        """(6,) pose that gives the landmark box its ``longer`` side (px) and centre (2,) px."""
+        mean, identity, action = self.model.landmark_rows()
+        points = mean + identity @ person.identity + action @ expression
+        unit = np.concatenate([rotation, [1.0, 0.0, 0.0]]).astype(np.float32)
+        placed = self.place(points.astype(np.float32), unit)[:, :2]
+        low, high = placed.min(axis=0), placed.max(axis=0)
+        scale = longer / float((high - low).max())
+        return np.concatenate([rotation, [scale], center - scale * (low + high) / 2]).astype(np.float32)
+
+    def generate(self, rng: np.random.Generator, config: SynthConfig) -> Sample:
+        """Draw one face with its labels."""
+        person = sample_person(rng, self.model)
+        expression = sample_expression(rng, self.model, person.identity)
+        side = round(config.size * config.supersample)
+        longer = float(rng.uniform(*config.face_share)) * side
+        center = side / 2 + rng.normal(0, 0.03, 2) * side
+        pose = self.framed_pose(person, expression, sample_rotation(rng, config), longer, center)
+        light = sample_light(rng)
+        kinds = self.choose_occluders(rng, config)
+        shot = self.shoot(rng, person, expression, pose, light, kinds, side, side)
+        behind = cv2.resize(self.background(rng, config.size, config.size), (side, side))
+        grain = _grain(rng, side, side)
+        picture = finish(shot.drawing, behind, grain, config.size)
+        clean = None
+        if config.clean_twin:
+            twin = picture if not kinds else finish(shot.clean, behind, grain, config.size)
+            clean = (np.clip(twin, 0, 1) * 255 + 0.5).astype(np.uint8)
+        pixels = (camera.shoot(rng, picture) if config.camera
+                  else (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+        return self._label(shot, person, expression, pose, light, kinds, pixels, clean, config)
+
+    def _label(self, shot: Shot, person: Person, expression: FloatArray, pose: FloatArray, light: Light,
+               kinds: tuple[str, ...], pixels: NDArray[np.uint8], clean: NDArray[np.uint8] | None,
+               config: SynthConfig) -> Sample:
+        shrink = config.size / shot.drawing.kind.shape[0]
+        mask, occluder = segment(shot, config.size)
+        pose = pose * np.array([1, 1, 1, shrink, shrink, shrink], np.float32)
+        vector = np.concatenate([person.identity, expression, person.albedo, light.harmonics, pose])
+        assert vector.shape == (VECTOR_SIZE,)
+        face = int(np.isin(mask, (FACE_CLASS, OCCLUSION)).sum())
+        return Sample(pixels, clean, mask, occluder, vector.astype(np.float32),
+                      (shot.landmarks[:, :2] * shrink).astype(np.float32), landmark_visibility(shot),
+                      shot.box_xyxy * np.float32(shrink), kinds, int((mask == FACE_CLASS).sum()) / max(face, 1))
+
+
+def finish(drawing: Drawing, behind: FloatArray, grain: FloatArray, size: int) -> FloatArray:
+    """Put a rendering over a background, both (R, R), and shrink to (size, size, 3) float32 sRGB."""
+    rough = (drawing.kind >= OCCLUDER) & (drawing.kind != NOTHING) | (drawing.kind == CLOTHES)
+    color = np.where(rough[..., None], drawing.color * grain[..., None], drawing.color)
+    picture = np.where((drawing.kind != NOTHING)[..., None], encode_srgb(np.ascontiguousarray(color)), behind)
+    if picture.shape[0] == size:
+        return np.ascontiguousarray(picture)
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def _grain(rng: np.random.Generator, height: int, width: int) -> FloatArray:
+    """Cloth and surface texture as a factor around 1."""
+    field = background.noise(rng, height // 2, width // 2, cells=float(rng.uniform(6, 60)), octaves=2)
+    return cv2.resize(np.exp(field * float(rng.uniform(0.02, 0.3))), (width, height))
+
+
+def segment(shot: Shot, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Class mask and occluder kinds (size, size) uint8 of a shot."""
+    face = np.isin(shot.clean.kind, (FACE, EYE, MOUTH, HAIR)) & _inside(shot)
+    seen = np.isin(shot.drawing.kind, (FACE, EYE, MOUTH))
+    mask = np.where(face & seen, FACE_CLASS, np.where(face, OCCLUSION, BACKGROUND)).astype(np.uint8)
+    kind = shot.drawing.kind
+    occluder = np.where((kind >= OCCLUDER) & (kind != NOTHING), kind - OCCLUDER + 1, 0).astype(np.uint8)
+    shape = (size, size)
+    return (cv2.resize(mask, shape, interpolation=cv2.INTER_NEAREST),
+            cv2.resize(occluder, shape, interpolation=cv2.INTER_NEAREST))
+
+
+def _inside(shot: Shot) -> NDArray[np.bool_]:
+    """(R, R) True inside the outline of the face: jaw landmarks and the forehead, as a filled polygon.
+
+    Pixels of hair count as face region (hidden) only there.
+    """
+    region = np.zeros(shot.clean.kind.shape, np.uint8)
+    hull = cv2.convexHull(shot.landmarks[:, :2].astype(np.float32))[:, 0]
+    cv2.fillConvexPoly(region, np.round(hull * 16).astype(np.int32), 1, shift=4)
+    return (region > 0) | np.isin(shot.clean.kind, (FACE, EYE, MOUTH))
+
+
+def landmark_visibility(shot: Shot) -> FloatArray:
+    """(68,) 1 where nothing lies before the landmark in the depth buffer (8 mm of tolerance: outlines graze)."""
+    height, width = shot.drawing.depth.shape
+    scale = float(np.ptp(shot.landmarks[:, 1])) / 110.0  # px per mm, roughly
+    columns, rows = (np.clip(shot.landmarks[:, k].astype(int), 0, limit - 1) for k, limit in ((0, width), (1, height)))
+    inside = (shot.landmarks[:, 0] >= 0) & (shot.landmarks[:, 0] < width) & (shot.landmarks[:, 1] >= 0) & (
+        shot.landmarks[:, 1] < height)
+    before = shot.drawing.depth[rows, columns] < shot.landmarks[:, 2] - 8.0 * scale
+    kind = shot.drawing.kind[rows, columns]
+    covered = before | ((kind >= HAIR) & (kind != NOTHING))
+    return (inside & ~covered).astype(np.float32)

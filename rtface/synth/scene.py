@@ -1,0 +1,111 @@
+"""Whole frames with zero to several faces of any size, for the detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtface.geometry import box_iou
+from rtface.synth import camera
+from rtface.synth.config import SynthConfig
+from rtface.synth.generator import FaceFactory, segment
+from rtface.synth.people import Person, sample_expression, sample_person, sample_rotation
+from rtface.synth.render import NOTHING, encode_srgb, sample_light
+from rtface.synth.shapes import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A frame and its faces."""
+
+    pixels: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+    boxes_xyxy: FloatArray
+    """(N, 4) px."""
+    visible: FloatArray
+    """(N,) visible share of each face; below about 0.2 a face should be ignored, not demanded."""
+
+
+class SceneFactory:
+    """Composes scenes; people are reused for a while because painting skin costs more than drawing a small face."""
+
+    def __init__(self, faces: FaceFactory, config: SynthConfig) -> None:
+        self.faces, self.config = faces, config
+        self.people: list[Person] = []
+
+    def _person(self, rng: np.random.Generator) -> Person:
+        if len(self.people) < 24:
+            self.people.append(sample_person(rng, self.faces.model, texture_size=128))
+            return self.people[-1]
+        if rng.random() < 0.3:
+            self.people[int(rng.integers(len(self.people)))] = sample_person(rng, self.faces.model, texture_size=128)
+        return self.people[int(rng.integers(len(self.people)))]
+
+    def generate(self, rng: np.random.Generator, height: int, width: int) -> Scene:
+        """Draw one frame."""
+        canvas = self.faces.background(rng, height, width)
+        count = int(rng.choice([0, 1, 2, 3, 4, 6], p=[0.12, 0.36, 0.2, 0.14, 0.1, 0.08]))
+        light = sample_light(rng)
+        largest = 0.95 if count == 1 else 0.6
+        sizes = np.sort(height * np.exp(rng.uniform(np.log(0.04), np.log(largest), count)))
+        boxes: list[FloatArray] = []
+        visible: list[float] = []
+        for face_height in sizes:
+            center = rng.uniform([0.02 * width, 0.05 * height], [0.98 * width, 0.98 * height])
+            if face_height > 0.5 * height:
+                center = np.array([width, height]) * rng.normal(0.5, 0.1, 2)
+            half = np.array([0.42, 0.55]) * face_height
+            wish = np.concatenate([center - half, center + half]).astype(np.float32)
+            if boxes and box_iou(wish[None], np.stack(boxes)).max() > 0.05:
+                continue
+            turned = rng.random() < 0.04  # the back of a head: hair and ears, but no face
+            box, seen = self._paste(rng, canvas, float(face_height), center, light, turned)
+            for i, other in enumerate(boxes):  # nearer heads hide farther ones
+                overlap = np.prod(np.maximum(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0))
+                visible[i] *= 1 - float(overlap / max(np.prod(other[2:] - other[:2]), 1.0))
+            if not turned:
+                boxes.append(box)
+                visible.append(seen)
+        pixels = camera.shoot(rng, np.clip(canvas, 0, 1))
+        return Scene(pixels, np.stack(boxes).astype(np.float32) if boxes else np.zeros((0, 4), np.float32),
+                     np.array(visible, np.float32))
+
+    def _paste(self, rng: np.random.Generator, canvas: FloatArray, face_height: float, center: FloatArray,
+               light: object, turned: bool) -> tuple[FloatArray, float]:
+        height, width = canvas.shape[:2]
+        person = self._person(rng)
+        expression = sample_expression(rng, self.faces.model, person.identity)
+        rotation = sample_rotation(rng, self.config)
+        if turned:
+            rotation[1] = np.pi * float(rng.uniform(0.72, 1.28))
+        window = int(np.ceil(face_height * 3.4))
+        zoom = 2.0 if face_height < 60 else 1.5 if face_height < 120 else 1.0
+        side = int(window * zoom)
+        middle = np.full(2, side / 2)
+        pose = self.faces.framed_pose(person, expression, rotation, face_height * 0.8 * zoom, middle)
+        kinds = self.faces.choose_occluders(rng, self.config)
+        shot = self.faces.shoot(rng, person, expression, pose, light, kinds, side, side)  # type: ignore[arg-type]
+        covered = (shot.drawing.kind != NOTHING).astype(np.float32)
+        layer = np.concatenate([encode_srgb(shot.drawing.color) * covered[..., None], covered[..., None]], axis=-1)
+        if side != window:
+            layer = cv2.resize(layer, (window, window), interpolation=cv2.INTER_AREA)
+        left, top = np.round(center - window / 2).astype(int)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + window, width), min(top + window, height)
+        shift = np.array([left, top, left, top], np.float32)
+        box = shot.box_xyxy / zoom + shift
+        if x1 <= x0 or y1 <= y0:
+            return box.astype(np.float32), 0.0
+        part = layer[y0 - top:y1 - top, x0 - left:x1 - left]
+        target = canvas[y0:y1, x0:x1]
+        target *= 1 - part[..., 3:]
+        target += part[..., :3]
+        mask, _ = segment(shot, window)
+        face = mask > 0
+        inside = np.zeros_like(face)
+        inside[y0 - top:y1 - top, x0 - left:x1 - left] = True
+        seen = float(((mask == 1) & inside).sum()) / max(int(face.sum()), 1)
+        clipped = np.array([max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)], np.float32)
+        return clipped, seen
