@@ -139,14 +139,14 @@ def crops_from_boxes(boxes_xyxy: FloatArray, size: int) -> FloatArray:
     return crop_transforms(center, BOX_CROP_SIDE * longer, np.zeros(len(longer)), size)
 
 
-BOX_CROP_SIDE: Final = 1.32
-BOX_CROP_SHIFT_DOWN: Final = 0.02
+BOX_CROP_SIDE: Final = 1.48
+BOX_CROP_SHIFT_DOWN: Final = 0.045
 
 
 def boxes_from_landmarks(landmarks: FloatArray) -> FloatArray:
     """Boxes (N, 4) xyxy px, forehead to chin, for landmarks (N, 68, 2) px.
 
-    The box around the landmarks ends at the brows; the forehead adds about a third of the brow-to-chin height
+    The box around the landmarks ends at the brows; the forehead adds about two fifths of the brow-to-chin height
     (exactly: the inverse of what makes :func:`crops_from_boxes` and :func:`crops_from_landmarks` agree).
     """
     low, high = landmarks.min(axis=1), landmarks.max(axis=1)
@@ -156,7 +156,7 @@ def boxes_from_landmarks(landmarks: FloatArray) -> FloatArray:
     return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
-FOREHEAD_PER_FACE: Final = 0.33
+FOREHEAD_PER_FACE: Final = 0.42
 
 
 def transform_coefficients(coefficients: Coefficients, target_from_source: FloatArray) -> Coefficients:

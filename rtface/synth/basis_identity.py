@@ -160,21 +160,22 @@ class IdentityModel:
     """(K,) True where the mode is antisymmetric."""
 
 
-def principal_components(shapes: Array, patch: Array, weights: Array, mirror: Array, count: int) -> IdentityModel:
+def principal_components(shapes: Array, patch: Array, weights: Array, mirror: Array, count: int,
+                         flip: tuple[int, int, int] = (-1, 1, 1)) -> IdentityModel:
     """PCA of the patch over the samples and their mirror images; other vertices follow by regression.
 
     With mirror images included every mode is exactly symmetric or antisymmetric, so both families are solved
-    apart. weights (len(patch),) are per-vertex variances' weights.
+    apart. weights (len(patch),) are per-vertex variances' weights; flip are the signs of a reflected channel.
     """
     n, total, _ = shapes.shape
-    flip = np.array([-1, 1, 1], np.float32)
+    signs = np.array(flip, np.float32)
     mean = shapes.mean(axis=0, dtype=np.float64)
-    mean = (mean + mean[mirror] * flip) / 2
+    mean = (mean + mean[mirror] * signs) / 2
     root = np.sqrt(weights)[:, None].astype(np.float32)
     families = []
     for sign in (1, -1):
         part = shapes - mean.astype(np.float32)
-        part = (part + sign * part[:, mirror] * flip) / 2
+        part = (part + sign * part[:, mirror] * signs) / 2
         rows = (part[:, patch] * root).reshape(n, -1)
         gram = (rows @ rows.T).astype(np.float64) / n
         variance, vectors = np.linalg.eigh(gram)

@@ -99,7 +99,7 @@ def sample_skin(rng: np.random.Generator, *, hair_color: Color | None = None,
     stubble = between(0.08, 0.55) if style == 1 else between(0.0, 0.12) if not feminine else 0.0
     cover = between(0.5, 0.95)
 
-    def color(values: np.ndarray) -> Color:  # type: ignore[type-arg]
+    def color(values: FloatArray) -> Color:
         r, g, b = (float(v) for v in np.clip(values, 0.004, 0.9))
         return r, g, b
 
@@ -125,9 +125,12 @@ def sample_skin(rng: np.random.Generator, *, hair_color: Color | None = None,
         shift=(int(rng.integers(TILE)), int(rng.integers(TILE))))
 
 
-def paint_texture(params: SkinParams, size: int = 256) -> FloatArray:
-    """(size, size, 3) float32 linear RGB in the basis' UV map, texel centres at (column + 0.5) / size."""
-    maps = skin_maps(size)
+def paint_texture(params: SkinParams, size: int = 256, *, maps: SkinMaps | None = None) -> FloatArray:
+    """(size, size, 3) float32 linear RGB in the basis' UV map, texel centres at (column + 0.5) / size.
+
+    maps: fields of another basis than the shipped one, of the same size.
+    """
+    maps = skin_maps(size) if maps is None else maps
     soft, fine, streaks = (_window(tile, params.shift, size) for tile in noise_tiles())
     melanin = params.melanin * (1 + 0.045 * params.blotches * soft + 0.02 * params.grain * fine)
     melanin += 0.22 * params.under_eye * maps.under_eye + params.lip_melanin * maps.lip
@@ -136,7 +139,8 @@ def paint_texture(params: SkinParams, size: int = 256) -> FloatArray:
         melanin += 0.55 * params.freckles * spots * (1 - maps.lip)
     blood = params.haemoglobin * (1 + 0.16 * params.blotches * _window(noise_tiles()[0], params.shift[::-1], size))
     blood += (params.blush * 0.8 + params.rouge) * maps.cheeks + params.nose * maps.nose + params.ears * maps.ears
-    blood += 0.3 * params.under_eye * maps.under_eye + params.lips * smoothstep(maps.lip_distance, 0.6, -2.4) + 0.25 * params.nose * maps.chin
+    blood += 0.3 * params.under_eye * maps.under_eye + 0.25 * params.nose * maps.chin
+    blood += params.lips * smoothstep(maps.lip_distance, 0.6, -2.4)
     blood += 1.6 * maps.inner_rim + 1.5 * maps.mouth_inside
     shade = 1 - 0.45 * params.occlusion * maps.occlusion
     out = np.exp(-(melanin[..., None] * MELANIN + blood[..., None] * HAEMOGLOBIN)) * BASE
@@ -185,9 +189,9 @@ def _beard(out: FloatArray, params: SkinParams, maps: SkinMaps, soft: FloatArray
         cover = params.stubble * area * np.clip(0.7 + 0.22 * fine + 0.1 * soft, 0, 1)
         _blend(out, cover.astype(np.float32), params.beard_color)
     if params.moustache or params.goatee or params.beard:
-        strands = np.clip(0.85 + 0.28 * streaks + 0.12 * fine, 0, 1)
+        strands = np.clip(0.88 + 0.13 * streaks + 0.06 * fine, 0, 1)
         part = np.maximum(params.moustache * maps.moustache, params.goatee * maps.goatee)
-        part = np.maximum(part, params.beard * smoothstep(edge + 2.0 * streaks, -1, 6))
+        part = np.maximum(part, params.beard * smoothstep(edge + 1.5 * streaks, -2, 6))
         _blend(out, (part * strands).astype(np.float32), params.beard_color)
 
 

@@ -56,7 +56,6 @@ class SkinMaps(NamedTuple):
     nose: FloatArray
     ears: FloatArray
     chin: FloatArray
-    neck: FloatArray
     moustache: FloatArray
     goatee: FloatArray
     beard: FloatArray
@@ -67,11 +66,6 @@ class SkinMaps(NamedTuple):
     """0 open skin .. 1 deep crease."""
     brows: tuple[BrowFrame, BrowFrame]
     """Right and left."""
-
-
-@lru_cache(maxsize=1)
-def _model() -> MorphableModel:
-    return MorphableModel.load()
 
 
 @lru_cache(maxsize=1)
@@ -141,8 +135,12 @@ def smoothstep(x: Array, low: float, high: float) -> Array:
 
 @lru_cache(maxsize=4)
 def skin_maps(size: int) -> SkinMaps:
-    """All fields for one texture size."""
-    model = _model()
+    """All fields of the shipped basis for one texture size; computed once."""
+    return make_maps(MorphableModel.load(), size)
+
+
+def make_maps(model: MorphableModel, size: int) -> SkinMaps:
+    """All fields of a basis (level 1) for one texture size."""
     mean, marks = model.mean, model.mean[model.landmarks68]
     names = list(model.region_names)
     one_hot = np.eye(len(names), dtype=np.float32)[model.regions]
@@ -179,17 +177,18 @@ def skin_maps(size: int) -> SkinMaps:
     share = np.clip((x - corner[0][:, 0]) / (corner[1][:, 0] - corner[0][:, 0]), -0.4, 1.4)
     line_y = corner[0][:, 1] + share * (corner[1][:, 1] - corner[0][:, 1])
     upper = smoothstep(line_y - y, -1.5, 1.5)
-    cheek = [(marks[36] * 0.52 + marks[48] * 0.48) + (-9 * s, 0, 4) for s in (1.0,)]
-    cheeks = blob(cheek[0], 15.0) + blob(cheek[0] * (-1, 1, 1), 15.0)
+    cheek = marks[36] * 0.52 + marks[48] * 0.48 + (-9, 0, 4)
+    cheeks = blob(cheek, 15.0) + blob(cheek * (-1, 1, 1), 15.0)
     side = np.degrees(np.arctan2(np.abs(x), 42.0 - z))
     mouth_y, nose_y, chin_y = marks[48, 1], marks[33, 1], marks[8, 1]
     eye_y = marks[36, 1]
     ears = np.maximum(region["ear_right"], region["ear_left"]).ravel()
-    moustache = (smoothstep(lips, 0.3, 2.0) * smoothstep(y, nose_y + 2, nose_y + 6) * smoothstep(y, mouth_y + 1, mouth_y - 2)
-                 * smoothstep(np.abs(x), 33, 25) * smoothstep(z, -10, -25))
-    goatee = (smoothstep(lips, 1.5, 4) * smoothstep(y, mouth_y - 4, mouth_y + 2) * smoothstep(y, chin_y + 14, chin_y + 4)
-              * smoothstep(np.abs(x), 33, 24) * smoothstep(z, 25, 5))
-    top = np.interp(side, [20, 35, 50, 62, 70, 78], [mouth_y + 4, mouth_y - 4, mouth_y - 12, nose_y - 16, eye_y + 14, eye_y - 6])
+    moustache = (smoothstep(lips, 0.3, 2.0) * smoothstep(y, nose_y + 2, nose_y + 6)
+                 * smoothstep(y, mouth_y + 1, mouth_y - 2) * smoothstep(np.abs(x), 33, 25) * smoothstep(z, -10, -25))
+    goatee = (smoothstep(lips, 1.5, 4) * smoothstep(y, mouth_y - 4, mouth_y + 2)
+              * smoothstep(y, chin_y + 14, chin_y + 4) * smoothstep(np.abs(x), 33, 24) * smoothstep(z, 25, 5))
+    top = np.interp(side, [20, 35, 50, 62, 70, 78],
+                    [mouth_y + 4, mouth_y - 4, mouth_y - 12, nose_y - 16, eye_y + 14, eye_y - 6])
     bottom = np.interp(side, [0, 40, 80], [chin_y + 22, chin_y + 14, mouth_y + 26])
     beard = np.minimum(np.minimum(y - top, bottom - y), np.minimum((82 - side) * 0.9, lips - 1.5))
     beard = np.where(ears > 0.3, -10, beard)
@@ -200,9 +199,10 @@ def skin_maps(size: int) -> SkinMaps:
         shaped(region["inner_mouth"].ravel() + inside_loop("lip_inner")).clip(0, 1), shaped(lids), shaped(upper),
         shaped(smoothstep(rims, 0.2, 0.9)), shaped(smoothstep(share, 0.6, 0.0)),
         shaped((1 - upper) * np.exp(-((lids - 5.5) / 3.5) ** 2) * (1 - rims) * smoothstep(share, 1.4, 0.9)),
-        shaped(cheeks), shaped(blob(marks[30], 10) + 0.5 * blob(marks[31], 7) + 0.5 * blob(marks[35], 7)), shaped(ears),
-        shaped(blob(marks[8] - (0, 8, 0), 13)), shaped(region["neck"]), shaped(moustache), shaped(goatee), shaped(beard),
-        shaped(scalp), shaped(values[..., -1]), (_brow(place, marks[[21, 20, 19, 18, 17]]), _brow(place, marks[22:27])))
+        shaped(cheeks), shaped(blob(marks[30], 10) + 0.5 * blob(marks[31], 7) + 0.5 * blob(marks[35], 7)),
+        shaped(ears), shaped(blob(marks[8] - (0, 8, 0), 13)), shaped(moustache), shaped(goatee), shaped(beard),
+        shaped(scalp), shaped(values[..., -1]),
+        (_brow(place, marks[[21, 20, 19, 18, 17]]), _brow(place, marks[22:27])))
 
 
 def _brow(place: Array, line: Array) -> BrowFrame:

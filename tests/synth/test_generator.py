@@ -1,0 +1,124 @@
+"""The factory's pictures and labels agree with one another."""
+
+import numpy as np
+import pytest
+
+from rtface.errors import InputError
+from rtface.geometry import pose_vertices
+from rtface.jaw import project_landmarks
+from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
+from rtface.synth.generator import FACE_CLASS, OCCLUSION, FaceFactory
+from rtface.synth.occluders import MAKERS
+from rtface.synth.people import sample_expression, sample_person
+from rtface.synth.scene import SceneFactory
+from rtface.types import Coefficients
+
+
+@pytest.fixture(scope="module")
+def factory():
+    return FaceFactory()
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_the_same_seed_gives_the_same_picture_and_labels(factory):
+    config = SynthConfig(size=96)
+    a, b = factory.generate(rng(5), config), FaceFactory(factory.model).generate(rng(5), config)
+    for name in ("pixels", "clean", "mask", "occluder", "coefficients", "landmarks", "visibility", "box_xyxy"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert a.kinds == b.kinds
+    assert not np.array_equal(a.pixels, factory.generate(rng(6), config).pixels)
+
+
+def test_coefficients_project_to_the_labelled_landmarks(factory):
+    for seed in range(4):
+        sample = factory.generate(rng(seed), SynthConfig(size=96))
+        c = Coefficients.from_vector(sample.coefficients[None], "rtface-1")
+        placed = pose_vertices(factory.model.vertices(c.identity, c.expression), c.rotation, c.scale, c.translation)
+        landmarks = project_landmarks(factory.model, factory.jaw, placed, c.rotation[:, 2])[0, :, :2]
+        np.testing.assert_allclose(landmarks, sample.landmarks, atol=0.02)
+
+
+def test_frontal_inner_landmarks_lie_on_the_face_mask(factory):
+    config = SynthConfig(size=128, yaw_deg=5, occluder_rate=0)
+    for seed in range(4):
+        sample = factory.generate(rng(seed), config)
+        x, y = sample.landmarks[27:].astype(int).T.clip(0, 127)
+        assert (sample.mask[y, x] > 0).mean() > 0.9
+
+
+def test_clean_twin_differs_only_where_an_occluder_is_drawn(factory):
+    config = SynthConfig(size=128, camera=False, occluder_rate=1.0, occluder_kinds=("mask",), supersample=1.0)
+    for seed in range(3):
+        sample = factory.generate(rng(seed), config)
+        changed = (sample.pixels.astype(int) != sample.clean).any(axis=2)
+        assert changed.any() and not (changed & (sample.occluder == 0)).any()
+
+
+def test_mask_is_hidden_exactly_where_an_occluder_covers_the_face(factory):
+    config = SynthConfig(size=128, occluder_rate=1.0, occluder_kinds=("hand",), supersample=1.0)
+    sample = factory.generate(rng(1), config)
+    assert (sample.mask == OCCLUSION).sum() > 50
+    assert not ((sample.mask == FACE_CLASS) & (sample.occluder > 0)).any()
+    face = sample.mask > 0
+    assert sample.visible_fraction == pytest.approx((sample.mask == FACE_CLASS).sum() / face.sum())
+
+
+def test_covered_landmarks_are_not_visible(factory):
+    config = SynthConfig(size=128, yaw_deg=4, pitch_deg=4, occluder_rate=1.0, occluder_kinds=("mask",))
+    for seed in range(3):
+        sample = factory.generate(rng(seed), config)
+        assert sample.visibility[48:68].mean() < 0.2  # the mouth is under the mask
+        if sample.mask[:40].max() < OCCLUSION:
+            assert sample.visibility[36:48].mean() > 0.5  # the eyes are not
+
+
+@pytest.mark.parametrize("kind", OCCLUDER_KINDS)
+def test_every_occluder_is_a_valid_mesh_in_front_of_or_around_the_face(factory, kind):
+    person = sample_person(rng(1), factory.model)
+    face = factory.model.vertices(person.identity[None], np.zeros((1, 64), np.float32))[0]
+    for seed in range(5):
+        for piece in MAKERS[kind](rng(seed), factory.builder.anchors(person, face)):
+            assert np.isfinite(piece.shape.vertices).all()
+            assert 0 <= piece.shape.triangles.min() <= piece.shape.triangles.max() < len(piece.shape.vertices)
+            assert ((piece.color >= 0) & (piece.color <= 1)).all()
+
+
+def test_occluders_appear_at_the_configured_rate(factory):
+    config = SynthConfig(occluder_rate=0.4)
+    drawn = [factory.choose_occluders(rng(i), config) for i in range(2000)]
+    assert np.mean([bool(k) for k in drawn]) == pytest.approx(0.4, abs=0.04)
+    share = [np.mean([kind in k for k in drawn]) for kind in OCCLUDER_KINDS]
+    assert min(share) > 0.5 * max(share)
+
+
+def test_expressions_stay_within_the_persons_limits(factory):
+    model = factory.model
+    for seed in range(50):
+        identity = model.identity_samples[seed]
+        expression = sample_expression(rng(seed), model, identity)
+        assert (expression >= model.expression_min - 1e-6).all()
+        assert (expression <= model.expression_limits(identity[None])[0] + 1e-6).all()
+
+
+def test_scene_boxes_lie_inside_the_picture_and_hold_faces(factory):
+    scenes = SceneFactory(factory, SynthConfig())
+    counts = []
+    for seed in range(12):
+        scene = scenes.generate(rng(seed), 128, 160)
+        assert scene.pixels.shape == (128, 160, 3)
+        assert (scene.boxes_xyxy >= 0).all() and (scene.boxes_xyxy <= [160, 128, 160, 128]).all()
+        assert ((scene.visible >= 0) & (scene.visible <= 1)).all()
+        counts.append(len(scene.boxes_xyxy))
+    assert min(counts) <= 1 and max(counts) >= 3
+
+
+@pytest.mark.parametrize(("values", "message"), [({"size": 4}, "expected at least 16"),
+                                                 ({"occluder_kinds": ("ghost",)}, "ghost"),
+                                                 ({"occluder_rate": 1.5}, "expected 0 to 1"),
+                                                 ({"supersample": 9}, "expected 1 to 4")])
+def test_bad_settings_are_named(values, message):
+    with pytest.raises(InputError, match=message):
+        SynthConfig(**values)
