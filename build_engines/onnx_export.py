@@ -142,7 +142,7 @@ def export_detector(config: DetectorNetConfig, state: Mapping[str, Tensor], fold
     path = folder / f"detector.{profile}.onnx.gz"
     net = DetectorExport(_fill(Detector(config), state))  # type: ignore[arg-type]
     coarsest = STRIDES[-1]
-    height, width = (coarsest * torch.export.Dim(f"{axis}{coarsest}", min=1, max=256) for axis in ("h", "w"))
+    height, width = (coarsest * torch.export.Dim(f"{axis}{coarsest}", min=2, max=64) for axis in ("h", "w"))
     export(net, torch.rand(1, 3, 256, 320), path, inputs=["image"], outputs=["scores", "boxes"],
            dynamic={2: height, 3: width})
     describe(path, name="detector", profile=profile, config=config, training=training,

@@ -26,7 +26,8 @@ def albedo_arrays(arrays: Mapping[str, Array], info: Mapping[str, Any], count: i
     Random skins and their mirror images; every mode is symmetric or antisymmetric.
     """
     vertices = len(arrays["uv"])
-    plain = {"albedo_mean": np.zeros((vertices, 3), np.float32), "albedo": np.zeros((vertices, 3, count), np.float16)}
+    plain: dict[str, Array] = {"albedo_mean": np.zeros((vertices, 3), np.float32),
+                               "albedo": np.zeros((vertices, 3, count), np.float16)}
     model = MorphableModel.from_file(BasisFile({**arrays, **plain}, info))
     maps = make_maps(model, TEXTURE)
     rng = np.random.default_rng(seed + 2)

@@ -22,6 +22,9 @@ Color = tuple[float, float, float]
 BASE: Final = np.array([0.88, 0.70, 0.61], np.float32)
 MELANIN: Final = np.array([0.55, 0.85, 1.12], np.float32)
 HAEMOGLOBIN: Final = np.array([0.09, 0.44, 0.38], np.float32)
+LUMA: Final = np.array([0.2126, 0.7152, 0.0722], np.float32)
+BROW_CONTRAST: Final = 0.5
+"""Brows are at most this bright compared with the skin, so that they can be seen on everybody."""
 HAIR_COLORS: Final = ((0.008, 0.006, 0.005), (0.018, 0.011, 0.008), (0.045, 0.024, 0.014), (0.10, 0.055, 0.03),
                       (0.16, 0.055, 0.02), (0.26, 0.17, 0.08), (0.27, 0.26, 0.25))
 LIPSTICKS: Final = ((0.36, 0.03, 0.03), (0.26, 0.03, 0.05), (0.46, 0.16, 0.15), (0.34, 0.10, 0.12), (0.20, 0.05, 0.05),
@@ -34,7 +37,7 @@ class SkinParams(NamedTuple):
     """One person's skin; strengths are about 0..1 unless said otherwise."""
 
     melanin: float
-    """0.1 pale .. 2.8 very dark."""
+    """0.1 pale .. 3.2 very dark."""
     haemoglobin: float
     lips: float
     lip_melanin: float
@@ -87,13 +90,16 @@ def sample_skin(rng: np.random.Generator, *, hair_color: Color | None = None,
         return float(rng.uniform(low, high))
 
     feminine = one(0.5) if femininity is None else one(femininity)
-    melanin = 0.08 + 2.75 * float(rng.beta(1.15, 1.75))
+    melanin = 0.08 + 3.2 * float(rng.beta(1.15, 1.9))
     dark = float(np.clip((melanin - 0.5) / 0.9, 0, 1))
     odds = np.array([0.22, 0.24, 0.2, 0.14, 0.04, 0.1, 0.06])
     odds = odds * np.where(np.array([0, 0, 0, 1, 1, 1, 0]) == 1, 1 - 0.97 * dark, 1)
     chosen = HAIR_COLORS[rng.choice(len(HAIR_COLORS), p=odds / odds.sum())]
     hair = np.array(hair_color if hair_color is not None else chosen) * np.exp(rng.normal(0, 0.15))
     brow = np.minimum(hair * between(0.45, 1.0), 0.14 if hair.mean() < 0.2 else 0.25)
+    blood = between(0.05, 0.65)
+    skin = BASE * np.exp(-(melanin * MELANIN + blood * HAEMOGLOBIN))
+    brow = brow * min(1.0, BROW_CONTRAST * float(skin @ LUMA) / float(brow @ LUMA))
     makeup = feminine and one(0.55)
     style = rng.choice(5, p=[0.42, 0.26, 0.08, 0.08, 0.16]) if not feminine else 0
     stubble = between(0.08, 0.55) if style == 1 else between(0.0, 0.12) if not feminine else 0.0
@@ -107,7 +113,7 @@ def sample_skin(rng: np.random.Generator, *, hair_color: Color | None = None,
         return color(np.array(palette[rng.integers(len(palette))]) * np.exp(rng.normal(0, 0.08, 3)))
 
     return SkinParams(
-        melanin=melanin, haemoglobin=between(0.05, 0.65), lips=between(0.35, 1.25) * (1.15 if feminine else 0.85),
+        melanin=melanin, haemoglobin=blood, lips=between(0.35, 1.25) * (1.15 if feminine else 0.85),
         lip_melanin=between(0.0, 0.35) * (0.4 + dark), blush=between(0, 0.9), nose=between(0, 0.7),
         under_eye=between(0, 0.8), ears=between(0.1, 0.7),
         freckles=between(0.3, 1) if melanin < 0.9 and one(0.15) else 0.0, blotches=between(0.3, 1.2),

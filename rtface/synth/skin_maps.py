@@ -184,9 +184,11 @@ def make_maps(model: MorphableModel, size: int) -> SkinMaps:
     eye_y = marks[36, 1]
     ears = np.maximum(region["ear_right"], region["ear_left"]).ravel()
     moustache = (smoothstep(lips, 0.3, 2.0) * smoothstep(y, nose_y + 2, nose_y + 6)
-                 * smoothstep(y, mouth_y + 1, mouth_y - 2) * smoothstep(np.abs(x), 33, 25) * smoothstep(z, -10, -25))
+                 * smoothstep(y, mouth_y + 1, mouth_y - 2) * smoothstep(z, -10, -25)
+                 * smoothstep(np.abs(x) + 1.2 * (mouth_y - y), 42, 26))
     goatee = (smoothstep(lips, 1.5, 4) * smoothstep(y, mouth_y - 4, mouth_y + 2)
-              * smoothstep(y, chin_y + 14, chin_y + 4) * smoothstep(np.abs(x), 33, 24) * smoothstep(z, 25, 5))
+              * smoothstep(y, chin_y + 14, chin_y + 4) * smoothstep(np.abs(x) + 0.25 * (y - mouth_y), 40, 27)
+              * smoothstep(z, 25, 5))
     top = np.interp(side, [20, 35, 50, 62, 70, 78],
                     [mouth_y + 4, mouth_y - 4, mouth_y - 12, nose_y - 16, eye_y + 14, eye_y - 6])
     bottom = np.interp(side, [0, 40, 80], [chin_y + 22, chin_y + 14, mouth_y + 26])

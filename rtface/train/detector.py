@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         ema.update(net, step)
         step, counted = step + 1, counted + 1
         for name, value in (("loss", loss), ("score", score), ("box", box)):
-            sums[name] += float(value)
+            sums[name] += float(value.detach())
         if step % 50 == 0 or step == options.steps:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
             sums, counted = dict.fromkeys(sums, 0.0), 0

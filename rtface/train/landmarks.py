@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
             distance = torch.linalg.norm(out.landmarks - sample.landmarks, dim=-1).mean(dim=1)
             for name, value in (("loss", loss), ("presence", presence), ("visibility", visibility),
                                 ("px", (distance * sample.presence).sum() / sample.presence.sum().clamp(min=1))):
-                sums[name] += float(value)
+                sums[name] += float(value.detach())
         if step % 50 == 0 or step == options.steps:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
             sums, counted = dict.fromkeys(sums, 0.0), 0

@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         ema.update(net, step)
         step, counted = step + 1, counted + 1
         for name, value in {"loss": loss, **terms._asdict()}.items():
-            sums[name] = sums.get(name, 0.0) + float(value)
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
         if step % 50 == 0 or step == options.steps:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
             sums, counted = {}, 0

@@ -1,0 +1,218 @@
+"""The ``rtface`` command: options in, one call, a summary out. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from rtface import __version__
+from rtface.errors import RenderError, RtfaceError
+
+app = typer.Typer(name="rtface", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Face video to 3D face meshes in real time, also where something hides the face.")
+weights_app = typer.Typer(no_args_is_help=True, help="The networks that rtface ships.")
+app.add_typer(weights_app, name="weights")
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Formats = Annotated[list[str] | None, typer.Option(
+    "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
+Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
+Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino", help="What runs the networks.")]
+Precision = Annotated[str, typer.Option(metavar="auto|f32", help="f32: never bfloat16 (OpenVINO).")]
+Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
+
+
+def main() -> None:
+    """Entry point of the ``rtface`` command."""
+    app()
+
+
+@contextmanager
+def _errors(debug: bool, *, interrupted: str = "") -> Iterator[None]:
+    """Known errors become one line on stderr and exit code 1; Ctrl-C exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"rtface: interrupted{interrupted}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except RtfaceError as exc:
+        if debug:
+            raise
+        print(f"rtface: {' '.join(str(exc).split())}", file=sys.stderr)
+        raise typer.Exit(1) from exc
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rtface {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                                help="Show the version and stop.")] = False) -> None:
+    """Face video to 3D face meshes in real time, also where something hides the face."""
+
+
+@app.command()
+def convert(
+    video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of picture names.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write into; made when missing.")],
+    formats: Formats = None,
+    every: Annotated[int, typer.Option(help="Take every n-th frame only.")] = 1,
+    start: Annotated[float | None, typer.Option(help="Begin at this time, s.")] = None,
+    end: Annotated[float | None, typer.Option(help="Stop before this time, s.")] = None,
+    faces: Annotated[int, typer.Option(help="Follow at most this many faces.")] = 4,
+    overlay: Annotated[Path | None, typer.Option(help="Also write a video of the mesh over the frames.")] = None,
+    profile: Profile = "compact",
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in OUT.")] = False,
+    force: Force = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Convert a face video into meshes, curves and coefficients."""
+    with _errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
+        from rtface.io import Source, open_source
+
+        def open_at(after_index: int) -> Source:
+            return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
+
+        config = _config(faces, profile, backend, precision, threads, smooth)
+        selection = {"start_s": start, "end_s": end, "every": every}
+        _convert(open_at, out, config, {"formats": formats, "overlay": overlay, "selection": selection,
+                                        "resume": resume, "force": force}, quiet)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write into; made when missing.")] = Path("rtface-demo"),
+    seed: Annotated[int, typer.Option(help="Another seed makes another person.")] = 0,
+    backend: Backend = "auto",
+    threads: Threads = None,
+    force: Force = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Convert a clip that rtface draws itself: meshes, curves and an overlay video, without any file."""
+    with _errors(debug, interrupted="; begin anew with --force"):
+        from rtface.io import ArraySource
+        from rtface.synth.clip import FPS, demo_clip
+
+        _say("drawing a clip of 90 frames", quiet)
+        source = ArraySource(list(demo_clip(seed)), fps=FPS)
+        config = _config(1, "compact", backend, "auto", threads, True)
+        options: dict[str, Any] = {"formats": ["npz", "csv", "glb"], "overlay": out / "overlay.mp4", "force": force,
+                                   "selection": {"demo_seed": seed}}
+        try:
+            _convert(lambda after_index: source, out, config, options, quiet)
+        except RenderError as exc:
+            _say(f"no overlay video, the rest is written: {exc}", quiet)
+            _convert(lambda after_index: source, out, config, {**options, "overlay": None}, quiet)
+
+
+@app.command()
+def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of names.")],
+         debug: Debug = False) -> None:
+    """Say what a video is, as rtface reads it."""
+    with _errors(debug):
+        from rtface.io import open_source
+
+        with open_source(video) as source:
+            facts = source.info
+        rate = f"{facts.fps:.3f} fps on average" if facts.fps else "rate unknown"
+        length = f"{facts.duration_s:.2f} s" if facts.duration_s else "length unknown"
+        count = f"about {facts.frame_count} frames" if facts.frame_count else "number of frames unknown"
+        print(f"{facts.name}: {facts.kind}, {facts.codec}\n{facts.width} × {facts.height} px, turned by "
+              f"{facts.rotation_deg}°\n{rate}, {length}, {count}")
+
+
+@weights_app.command("list")
+def list_weights(debug: Debug = False) -> None:
+    """List the networks that are installed, with their measured quality."""
+    with _errors(debug):
+        from rtface.inference import shipped_specs
+
+        for spec in shipped_specs():
+            size = spec.path.stat().st_size / 1e6 if spec.path is not None else 0.0
+            metrics = ", ".join(f"{key} {value}" for key, value in spec.metrics.items()
+                                if isinstance(value, int | float | str))
+            print(f"{spec.name:<12}{spec.profile:<10}{size:6.1f} MB  {spec.licence}  {metrics}".rstrip())
+
+
+@weights_app.command("verify")
+def verify(debug: Debug = False) -> None:
+    """Check every network's file against its description, and load it."""
+    with _errors(debug):
+        from rtface.errors import ModelFileError
+        from rtface.inference import open_engine, shipped_specs
+
+        specs = shipped_specs()
+        if not specs:
+            raise ModelFileError("weights: got none, expected those that rtface ships; reinstall rtface")
+        for spec in specs:
+            with open_engine(spec.name, spec.profile, threads=1) as engine:
+                print(f"{spec.name}.{spec.profile}: good, {engine.backend}")
+
+
+def _config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool) -> Any:
+    """The configuration checks the values; what it does not know is told there."""
+    from rtface.config import Backend, PipelineConfig, Precision, Profile, SmoothConfig, TrackerConfig
+
+    return PipelineConfig(profile=cast(Profile, profile), backend=cast(Backend, backend),
+                          precision=cast(Precision, precision), threads=threads,
+                          tracker=TrackerConfig(faces=faces), smooth=SmoothConfig(enabled=smooth))
+
+
+def _convert(open_at: Any, out: Path, config: Any, options: dict[str, Any], quiet: bool) -> None:
+    """Run the job behind a progress bar and print its summary."""
+    import cv2
+
+    from rtface.convert import DEFAULT_FORMATS, ConvertOptions, Format
+    from rtface.convert import convert as run
+    from rtface.pipeline import Pipeline
+
+    cv2.setNumThreads(1)  # the networks' threads and the decoder's share the cores
+    formats = tuple(cast(Format, name) for name in options["formats"] or DEFAULT_FORMATS)
+    chosen = ConvertOptions(**{**options, "formats": formats})
+    with _progress(quiet) as progress:
+        summary = run(open_at, out, lambda c, model: Pipeline(c, model=model), config=config, options=chosen,
+                      progress=progress)
+    if not quiet:
+        print("\n".join([*summary.lines(), f"wrote {out / 'summary.json'}"]))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar with frames per second and the time left, on stderr; nothing when quiet or not a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, expected: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("converting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[fps]:.1f} fps"),
+               TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("converting", total=None, fps=0.0)
+
+        def show(done: int, expected: int | None) -> None:
+            elapsed = bar.tasks[0].elapsed or 0.0
+            bar.update(task, completed=done, total=expected, fps=done / elapsed if elapsed else 0.0)
+
+        yield show
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        print(f"rtface: {text}", file=sys.stderr)

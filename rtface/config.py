@@ -1,0 +1,187 @@
+"""How a run is set up: one frozen record per stage, checked once, written to run.json as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from rtface.errors import InputError
+
+Profile = Literal["compact", "paper"]
+Backend = Literal["auto", "onnx", "openvino"]
+Precision = Literal["auto", "f32"]
+
+
+def _number(owner: object, name: str, low: float, high: float = math.inf) -> None:
+    value = getattr(owner, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        expected = f"a number from {low:g} to {high:g}" if high < math.inf else f"a number of at least {low:g}"
+        raise InputError(f"{type(owner).__name__}.{name}: got {value!r}, expected {expected}")
+
+
+def _whole(owner: object, name: str, low: int) -> None:
+    value = getattr(owner, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < low:
+        raise InputError(f"{type(owner).__name__}.{name}: got {value!r}, expected a whole number of at least {low}")
+
+
+def _choice(owner: object, name: str, choices: tuple[Any, ...]) -> None:
+    value = getattr(owner, name)
+    if value not in choices:
+        raise InputError(f"{type(owner).__name__}.{name}: got {value!r}, expected one of "
+                         f"{', '.join(str(c) for c in choices)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorConfig:
+    """Whole-frame face detection."""
+
+    long_side: int = 640
+    """px; the frame's longer side is brought to it before the network sees it."""
+    min_score: float = 0.5
+    """Detections below are no faces."""
+    nms_iou: float = 0.4
+    """Of two boxes that overlap more, the weaker one goes."""
+    min_face_px: float = 16.0
+    """Faces whose box is narrower or lower than this in the frame are left out."""
+
+    def __post_init__(self) -> None:
+        _whole(self, "long_side", 64)
+        _number(self, "min_score", 0, 1)
+        _number(self, "nms_iou", 0, 1)
+        _number(self, "min_face_px", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerConfig:
+    """Following faces from frame to frame."""
+
+    faces: int = 4
+    """At most this many faces; the largest and the ones already followed win."""
+    min_presence_new: float = 0.5
+    """A detection becomes a face when the landmark network is this sure of it."""
+    min_presence: float = 0.35
+    """A followed face is lost when the landmark network is less sure."""
+    interval_frames: int = 30
+    """The detector runs at least every so many frames."""
+    search_frames: int = 5
+    """The detector runs every so many frames while fewer faces than wanted are followed (each one without any)."""
+    match_iou: float = 0.3
+    """A detection that overlaps a followed face more than this is that face."""
+    duplicate_iou: float = 0.5
+    """Of two followed faces that overlap more than this the younger one goes."""
+    forget_s: float = 3.0
+    """A face that is found again within this time near its old place gets its old id."""
+    reunite_distance: float = 1.5
+    """Near means: centres are closer than this share of the face's size, for each second lost one share more."""
+
+    def __post_init__(self) -> None:
+        for name in ("faces", "interval_frames", "search_frames"):
+            _whole(self, name, 1)
+        for name in ("min_presence_new", "min_presence", "match_iou", "duplicate_iou"):
+            _number(self, name, 0, 1)
+        _number(self, "forget_s", 0)
+        _number(self, "reunite_distance", 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmoothConfig:
+    """One-Euro filters (Casiez et al., CHI 2012): cutoff = min_cutoff + beta · speed, per signal group.
+
+    Speeds are per second: rad (rotation), face widths (translation and scale), full actions (expression).
+    """
+
+    enabled: bool = True
+    """False: measured values pass unchanged, identity included."""
+    rotation_cutoff_hz: float = 1.5
+    rotation_beta: float = 6.0
+    translation_cutoff_hz: float = 2.0
+    translation_beta: float = 12.0
+    expression_cutoff_hz: float = 2.5
+    expression_beta: float = 4.0
+    illumination_cutoff_hz: float = 0.5
+    speed_cutoff_hz: float = 1.0
+    """Low-pass of the speed estimate itself."""
+    restart_s: float = 0.5
+    """After a gap longer than this, filters start anew; the identity's mean goes on."""
+
+    def __post_init__(self) -> None:
+        _choice(self, "enabled", (True, False))
+        for f in fields(self):
+            if f.name != "enabled":
+                _number(self, f.name, 0 if f.name.endswith("beta") else 1e-3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapConfig:
+    """What happens while a face cannot be measured."""
+
+    hold_s: float = 0.5
+    """A lost face's last values are repeated for this long, then it is absent."""
+    max_gap_s: float = 1.0
+    """Offline: when a face is found again within this time, the values between are interpolated."""
+    max_buffered: int = 64
+    """Offline: at most so many frames wait for a lost face to come back."""
+
+    def __post_init__(self) -> None:
+        _number(self, "hold_s", 0)
+        _number(self, "max_gap_s", 0)
+        _whole(self, "max_buffered", 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineConfig:
+    """A whole run."""
+
+    profile: Profile = "compact"
+    """Which size of networks."""
+    backend: Backend = "auto"
+    precision: Precision = "auto"
+    """``f32`` pins float32 on backends that would use bfloat16."""
+    threads: int | None = None
+    """Threads of an engine; None: one per physical core, at most 8."""
+    meshes: bool = True
+    """Make vertices, normals and colours; off when only coefficients are wanted."""
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    smooth: SmoothConfig = field(default_factory=SmoothConfig)
+    gaps: GapConfig = field(default_factory=GapConfig)
+
+    def __post_init__(self) -> None:
+        _choice(self, "profile", get_args(Profile))
+        _choice(self, "precision", get_args(Precision))
+        _choice(self, "meshes", (True, False))
+        if self.threads is not None:
+            _whole(self, "threads", 1)
+        for name, kind in _PARTS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise InputError(f"PipelineConfig.{name}: got {type(getattr(self, name)).__name__}, "
+                                 f"expected {kind.__name__}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PipelineConfig:
+        """Inverse of :meth:`to_dict`; InputError on unknown names and on values that are out of range."""
+        arguments = dict(values)
+        for name, kind in _PARTS.items():
+            if name in arguments:
+                arguments[name] = _build(kind, arguments[name], name)
+        config: PipelineConfig = _build(cls, arguments, "PipelineConfig")
+        return config
+
+
+_PARTS: dict[str, Any] = {"detector": DetectorConfig, "tracker": TrackerConfig, "smooth": SmoothConfig,
+                          "gaps": GapConfig}
+
+
+def _build(kind: Any, values: Mapping[str, Any], owner: str) -> Any:
+    known = {f.name for f in fields(kind)}
+    if not isinstance(values, Mapping) or not known >= values.keys():
+        got = sorted(values) if isinstance(values, Mapping) else values
+        raise InputError(f"{owner}: got {got}, expected some of {sorted(known)}")
+    return kind(**values)

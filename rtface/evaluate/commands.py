@@ -1,0 +1,133 @@
+"""Behind ``rtface evaluate``: options in, one protocol run, its report out. One entry of PROTOCOLS per protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rtface.config import DetectorConfig, TrackerConfig
+from rtface.errors import InputError
+from rtface.evaluate import detector, landmarks, looks, sheets, videos
+from rtface.evaluate.dataset import Pack
+from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage
+from rtface.evaluate.peers import PeerDetector, Peers
+from rtface.evaluate.report import Report
+from rtface.inference import Engine
+from rtface.io import write_atomic
+from rtface.morphable import MorphableModel
+from rtface.stages.detect import Detects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateOptions:
+    """What to measure, and on what; protocols name the options that they do not have."""
+
+    data: Path
+    """The evaluation pack's folder."""
+    networks: NetworkOptions = NetworkOptions()
+    peers: Path | None = None
+    """Folder of third-party networks to compare with."""
+    peers_only: bool = False
+    """Measure the peers alone; no weights are needed."""
+    sets: tuple[str, ...] = ()
+    """Sets of the pack; empty: the protocol's usual ones."""
+    faces: int | None = None
+    """videos: follow at most this many faces."""
+    sheet: Path | None = None
+    """videos: contact sheet of the free clips."""
+    look: Path | None = None
+    """Private folder for pictures to look at, whatever their rights."""
+    json: Path | None = None
+    """Also write the JSON document into this file."""
+
+
+Progress = Callable[[str], None]
+
+
+def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, Engine] | None = None,
+             progress: Progress = lambda line: None) -> Report:
+    """Run one protocol; engines: to use instead of weights, by network name.
+
+    InputError on a wrong option or pack, ModelFileError when weights or peers are missing.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    if options.peers_only and options.peers is None:
+        raise InputError("got --peers-only without --peers, expected the folder of the peers' files")
+    if options.look is not None:
+        sheets.private_folder(options.look)
+    if options.sheet is not None:
+        sheets.sheet_path(options.sheet)
+    report = PROTOCOLS[protocol](Pack(options.data), options, engines or {}, progress)
+    if not any(len(found) for found in report.sets):
+        names = ", ".join(found.name for found in report.sets)
+        problems = [str(problem) for found in report.sets for problem in found.problems.values()]
+        raise InputError(f"{options.data}: got no usable picture or clip in {names} ({len(problems)} problems"
+                         f"{', first: ' + problems[0] if problems else ''}), expected some; check the pack")
+    if options.json is not None:
+        write_atomic(options.json, (report.json_line() + "\n").encode())
+    return report
+
+
+def _detector(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "detector", "faces", "sheet", "look")
+    names = () if options.peers_only else ("detector",)
+    with Networks(options.networks, *names, engines=engines) as networks:
+        detectors: dict[str, Detects] = {}
+        if names:
+            detectors["rtface"] = detector_stage(networks.engines["detector"], detector.LOWEST_SCORE)
+        if options.peers is not None:
+            detectors["peer"] = PeerDetector(options.peers)
+        return detector.run(pack, detectors, min_score=DetectorConfig().min_score, sets=options.sets or detector.SETS,
+                            settings={"networks": networks.describe()})
+
+
+def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "landmarks", "faces", "sheet")
+    names = () if options.peers_only else ("detector", "landmarks", "regressor")
+    with Networks(options.networks, *names, engines=engines) as networks:
+        systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers))
+        if names:
+            ours = networks.engines
+            systems = landmarks.Systems(
+                detector_stage(ours["detector"], DetectorConfig().min_score), LandmarkNetwork(ours["landmarks"]),
+                MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers)
+        folder = options.look
+        return landmarks.run(pack, systems, sets=options.sets or landmarks.SETS,
+                             settings={"networks": networks.describe()},
+                             look=None if folder is None else lambda scored: looks.worst_landmarks(scored, folder))
+
+
+def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "videos", "peers", "peers_only", "sets")
+    model = MorphableModel.load()
+    shown: list[str] = []
+
+    def look(runs: Any) -> None:
+        if options.sheet is not None:
+            shown.extend(looks.clip_sheet(runs, model, options.sheet))
+        if options.look is not None:
+            looks.clip_pictures(runs, model, options.look)
+
+    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
+        report = videos.run(pack, networks.engines, model, faces=options.faces or TrackerConfig().faces,
+                            settings={"networks": networks.describe()}, look=look, progress=progress)
+    if not shown:
+        return report
+    credits = [f"on {options.sheet}: {line}" for line in pack.credits(set(shown))]
+    return Report(report.protocol, report.tables, report.results, report.sets, report.settings,
+                  [*report.notes, *credits])
+
+
+PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
+    "detector": _detector, "landmarks": _landmarks, "videos": _videos}
+
+
+def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:
+    """InputError when an option was given that the protocol does not have."""
+    for name in names:
+        if getattr(options, name):
+            raise InputError(f"--{name.replace('_', '-')}: got a value, but the protocol {protocol} has no such "
+                             f"option; leave it out")

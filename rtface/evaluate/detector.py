@@ -1,0 +1,234 @@
+"""Protocol ``detector``: does rtface find the faces of still pictures, judged by labels and by another detector?
+
+A detection is a face when it overlaps the reference box by at least 0.5 (PASCAL VOC, Everingham et al. 2010), best
+score first. References are
+
+- ``labels``: the box of :func:`rtface.geometry.boxes_from_landmarks` around the 68 labelled points (hair line to chin,
+  ear to ear). One face per picture is labelled although others may be in it, so there is recall but no precision.
+- ``peer``: all boxes of another detector (YuNet, score ≥ 0.6). Neither is the truth; disagreement is what is counted.
+
+Box conventions differ between detectors. Each reference is therefore also used after a re-fit: fixed numbers that move
+and scale the subject's boxes in their own width and height, fitted on one half of the pictures (medians over pairs that
+overlap by 0.2) and applied to the other half, and the other way round. Those figures are reported apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtface.evaluate.dataset import Pack, Sample, SampleSet
+from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes
+from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
+from rtface.geometry import FloatArray, boxes_from_landmarks
+from rtface.stages.detect import Detections, Detects
+from rtface.types import Frame
+
+LABELLED_SETS: Final = ("lfpw_test", "helen_test")
+UNLABELLED_SETS: Final = ("cc0_people", "public_domain")
+SETS: Final = (*LABELLED_SETS, *UNLABELLED_SETS)
+THRESHOLDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+LOWEST_SCORE: Final = THRESHOLDS[0]
+"""What the detector under test must be asked for; its usual threshold is applied here."""
+PAIR_IOU: Final = 0.2
+"""Boxes of the same face overlap by more, whatever the convention."""
+POOLED: Final = "all"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """One picture, as everybody sees it."""
+
+    set_name: str
+    detections: Mapping[str, Detections]
+    """By detector: ``rtface`` (from LOWEST_SCORE on) and ``peer``."""
+    label: FloatArray | None
+    """(1, 4) px box of the labelled face."""
+
+
+class Refit(NamedTuple):
+    """Boxes of one convention → another, in widths and heights of the box."""
+
+    shift: NDArray[np.float64]
+    """(2,) of the centre, per width and height."""
+    scale: NDArray[np.float64]
+    """(2,) of width and height."""
+
+    def apply(self, boxes_xyxy: FloatArray) -> FloatArray:
+        """(M, 4) → (M, 4)."""
+        size = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+        center = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) / 2 + self.shift * size
+        half = size * self.scale / 2
+        return np.concatenate([center - half, center + half], axis=1).astype(np.float32)
+
+
+def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets: Sequence[str] = SETS,
+        settings: Mapping[str, Any] | None = None) -> Report:
+    """Compare the detectors under the names ``rtface`` and ``peer`` (either may be missing) on sets of the pack.
+
+    ``rtface`` must give its detections from :data:`LOWEST_SCORE` on; ``min_score`` is its threshold in use.
+    """
+    read = [_open(pack, name) for name in sets]
+    seen = [record for found in read for record in _look(found, detectors)]
+    names = [*(name for name in sets if any(s.set_name == name for s in seen)), POOLED]
+    results = [line for name in names for line in _lines(_of(seen, name), name, detectors, min_score)]
+    sweep = [line for name in names for line in _sweep(_of(seen, name), name)] if "rtface" in detectors else []
+    notes = ["recall against labels counts the one labelled face of each picture; other faces in it are not labelled, "
+             "so there is no precision"]
+    refits: list[dict[str, Any]] = []
+    for subject, reference in _pairs(detectors):
+        if (fitted := _fit(seen, subject, reference, min_score)) is None:
+            continue
+        (shift, scale), pairs = fitted
+        refits.append({"kind": "refit", "subject": subject, "reference": reference, "shift": list(shift),
+                       "scale": list(scale), "pairs": pairs})
+        notes.append(f"re-fit of {subject} to {reference} (all {pairs} pairs): centre {shift[0]:+.3f} widths, "
+                     f"{shift[1]:+.3f} heights; width x {scale[0]:.3f}, height x {scale[1]:.3f}")
+    return Report("detector", [_table(results), _sweep_table(sweep)], [*results, *sweep, *refits], read,
+                  {**(settings or {}), "min_score": min_score, "iou": SAME_FACE_IOU}, notes)
+
+
+def _open(pack: Pack, name: str) -> SampleSet:
+    labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith(".json")
+    return pack.landmarks(name) if labelled else pack.pictures(name)
+
+
+def _look(found: SampleSet, detectors: Mapping[str, Detects]) -> Iterator[Seen]:
+    for number, (sample, pixels) in enumerate(found.pictures()):
+        frame = Frame(pixels, number, 0.0)
+        yield Seen(found.name, {name: detector.detect(frame) for name, detector in detectors.items()}, _label(sample))
+
+
+def _label(sample: Sample) -> FloatArray | None:
+    return None if sample.points is None else boxes_from_landmarks(sample.points[None])
+
+
+def _of(seen: Sequence[Seen], name: str) -> list[Seen]:
+    return list(seen) if name == POOLED else [s for s in seen if s.set_name == name]
+
+
+def _pairs(detectors: Iterable[str]) -> list[tuple[str, str]]:
+    """Who is judged by whom."""
+    names = list(detectors)
+    out = [(name, "labels") for name in names]
+    return [*out, ("rtface", "peer")] if {"rtface", "peer"} <= set(names) else out
+
+
+def _boxes(record: Seen, who: str, min_score: float) -> tuple[FloatArray, FloatArray] | None:
+    """Boxes and scores; None where there is no such reference."""
+    if who == "labels":
+        return None if record.label is None else (record.label, np.ones(1, np.float32))
+    found = record.detections[who]
+    kept = found.scores >= min_score if who == "rtface" else np.ones(len(found), bool)
+    return found.boxes_xyxy[kept], found.scores[kept]
+
+
+def _counts(seen: Sequence[Seen], subject: str, reference: str, min_score: float,
+            refits: Mapping[int, Refit] | None = None) -> tuple[NDArray[np.int64], list[float]]:
+    """Per picture with this reference: hits, detections, references (K, 3); and the overlaps of loose pairs."""
+    rows: list[tuple[int, int, int]] = []
+    overlaps: list[float] = []
+    for number, record in enumerate(seen):
+        wanted, got = _boxes(record, reference, min_score), _boxes(record, subject, min_score)
+        if wanted is None or got is None:
+            continue
+        boxes = refits[number % 2].apply(got[0]) if refits else got[0]
+        hits = match_boxes(boxes, got[1], wanted[0])
+        rows.append((int((hits.reference >= 0).sum()), len(boxes), len(wanted[0])))
+        loose = match_boxes(boxes, got[1], wanted[0], PAIR_IOU)
+        overlaps += loose.iou[loose.reference >= 0].tolist()
+    return np.array(rows, np.int64).reshape(-1, 3), overlaps
+
+
+def _fit(seen: Sequence[Seen], subject: str, reference: str, min_score: float,
+         half: int | None = None) -> tuple[Refit, int] | None:
+    """Medians over loose pairs of all pictures, or of those whose number is ``half`` modulo 2; None without pairs."""
+    shifts, scales = [], []
+    for number, record in enumerate(seen):
+        wanted, got = _boxes(record, reference, min_score), _boxes(record, subject, min_score)
+        if wanted is None or got is None or (half is not None and number % 2 != half):
+            continue
+        pairs = match_boxes(got[0], got[1], wanted[0], PAIR_IOU)
+        a, b = got[0][pairs.reference >= 0], wanted[0][pairs.reference[pairs.reference >= 0]]
+        size = a[:, 2:] - a[:, :2]
+        shifts += list(((b[:, :2] + b[:, 2:]) - (a[:, :2] + a[:, 2:])) / 2 / size)
+        scales += list((b[:, 2:] - b[:, :2]) / size)
+    if not shifts:
+        return None
+    shift, scale = (np.median(np.asarray(rows, np.float64), axis=0) for rows in (shifts, scales))
+    return Refit(shift, scale), len(shifts)
+
+
+def _lines(seen: Sequence[Seen], name: str, detectors: Mapping[str, Detects],
+           min_score: float) -> Iterator[dict[str, Any]]:
+    """Figures of one set at the threshold in use, before and after the re-fit."""
+    for subject, reference in _pairs(detectors):
+        if not any(_boxes(s, reference, min_score) is not None for s in seen):
+            continue
+        halves = {half: _fit(seen, subject, reference, min_score, 1 - half) for half in (0, 1)}
+        yield _line(seen, name, subject, reference, min_score, None)
+        if (even := halves[0]) is not None and (odd := halves[1]) is not None:
+            yield _line(seen, name, subject, reference, min_score, {0: even[0], 1: odd[0]})
+
+
+def _line(seen: Sequence[Seen], name: str, subject: str, reference: str, min_score: float,
+          refits: Mapping[int, Refit] | None) -> dict[str, Any]:
+    rows, overlaps = _counts(seen, subject, reference, min_score, refits)
+    total = DetectionCounts(*rows.sum(axis=0).tolist())
+    judged = reference != "labels"  # labels name one face of possibly several
+    return {"kind": "refitted" if refits else "as_is", "set": name, "subject": subject, "reference": reference,
+            "pictures": len(rows), **total._asdict(), "recall": total.recall,
+            "recall_95": bootstrap_interval(rows, _recall), "precision": total.precision if judged else None,
+            "precision_95": bootstrap_interval(rows, _precision) if judged else None,
+            "f1": total.f1 if judged else None, "mean_iou": float(np.mean(overlaps)) if overlaps else None}
+
+
+def _recall(rows: NDArray[Any]) -> float:
+    return DetectionCounts(*rows.sum(axis=0).tolist()).recall
+
+
+def _precision(rows: NDArray[Any]) -> float:
+    return DetectionCounts(*rows.sum(axis=0).tolist()).precision
+
+
+def _sweep(seen: Sequence[Seen], name: str) -> Iterator[dict[str, Any]]:
+    """Recall and precision of rtface at several thresholds."""
+    for threshold in THRESHOLDS:
+        line: dict[str, Any] = {"kind": "threshold", "set": name, "min_score": threshold}
+        for reference in ("labels", "peer"):
+            if reference == "peer" and any("peer" not in s.detections for s in seen):
+                continue
+            rows, _ = _counts(seen, "rtface", reference, threshold)
+            total = DetectionCounts(*rows.sum(axis=0).tolist())
+            line[f"recall_{reference}"] = total.recall
+            if reference == "peer":
+                line["precision_peer"], line["f1_peer"] = total.precision, total.f1
+        yield line
+
+
+def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = []
+    for line in lines:
+        judged = line["precision"] is not None
+        rows.append([line["set"], line["subject"], line["reference"],
+                     "re-fitted" if line["kind"] == "refitted" else "as is", line["pictures"], line["references"],
+                     line["hits"], percent(line["recall"]), percent_range(line["recall_95"]),
+                     percent(line["precision"]) if judged else None,
+                     percent_range(line["precision_95"]) if judged else None, percent(line["f1"]) if judged else None,
+                     None if line["mean_iou"] is None else f"{line['mean_iou']:.3f}"])
+    return Table(f"Faces found (overlap of at least {SAME_FACE_IOU}; per cent, 95 % bootstrap intervals over pictures)",
+                 ("set", "detector", "against", "boxes", "pictures", "faces", "hits", "recall", "95 %", "precision",
+                  "95 %", "F1", "mean IoU"), rows)
+
+
+def _sweep_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = [[line["set"], f"{line['min_score']:.1f}",
+                               *(percent(line[key]) if line.get(key) is not None else None
+                                 for key in ("recall_labels", "recall_peer", "precision_peer", "f1_peer"))]
+                              for line in lines]
+    return Table("rtface by score threshold (boxes as they are; per cent)",
+                 ("set", "score from", "recall labels", "recall peer", "precision peer", "F1 peer"), rows)

@@ -1,0 +1,114 @@
+"""What people look at: meshes over clips, and the worst landmarks over their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from rtface.evaluate import sheets
+from rtface.evaluate.landmarks import SYSTEMS, Scored
+from rtface.evaluate.metrics import nme_interocular
+from rtface.evaluate.sheets import Pixels
+from rtface.evaluate.videos import ClipRun
+from rtface.geometry import FloatArray
+from rtface.morphable import MorphableModel
+from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context
+from rtface.stages.mesh import MeshBuilder
+from rtface.types import FrameResult
+
+WORST: Final = 12
+LABEL_COLOR: Final = (60, 230, 90)
+POINT_COLOR: Final = (255, 70, 60)
+STYLE: Final = Style(opacity=0.8, color=(0.62, 0.74, 0.80))
+
+
+class Overlays:
+    """Draws meshes over frames of any size; a context manager. RenderError without OpenGL."""
+
+    def __init__(self, model: MorphableModel) -> None:
+        self._mesh = MeshBuilder(model)
+        with ExitStack() as stack:
+            context = stack.enter_context(headless_context())
+            self._renderer = stack.enter_context(MeshRenderer(context, 64, 64))
+            self._stack = stack.pop_all()
+
+    def draw(self, result: FrameResult) -> Pixels:
+        """The frame with the mesh of every face over it."""
+        pixels: Pixels = result.frame.pixels
+        if not len(result.tracks):
+            return pixels
+        self._renderer.resize(*pixels.shape[:2])
+        mesh = self._mesh.build(result.coefficients, result.regions)
+        picture: Pixels = self._renderer.render_overlay(pixels, faces_from_mesh(mesh, result.coefficients), style=STYLE)
+        return picture
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._stack.close()
+
+
+def clip_sheet(runs: Sequence[ClipRun], model: MorphableModel, path: Path, *, width: int = 240, height: int = 180,
+               columns: int = 8) -> list[str]:
+    """One picture of meshes over frames of the *free* clips; returns the clips on it. Others are never on it."""
+    free = [run for run in runs if run.sample.free]
+    with Overlays(model) as overlays:
+        cells = [sheets.labelled(sheets.fit(overlays.draw(result), width, height), _caption(run, result))
+                 for run in free for result in run.shown]
+    sheets.write_picture(path, sheets.grid(cells, columns))
+    return [run.sample.path for run in free]
+
+
+def clip_pictures(runs: Sequence[ClipRun], model: MorphableModel, folder: Path, *, width: int = 480,
+                  height: int = 360) -> None:
+    """One picture per clip, the network's points above, the mesh below, whatever the rights: for a private folder."""
+    with Overlays(model) as overlays:
+        for run in runs:
+            upper = [sheets.labelled(sheets.fit(_dotted(result), width, height), _caption(run, result))
+                     for result in run.shown]
+            lower = [sheets.labelled(sheets.fit(overlays.draw(result), width, height), _caption(run, result))
+                     for result in run.shown]
+            name = run.sample.path.removeprefix("videos/").replace("/", "_")
+            sheets.write_picture(folder / f"{name}.jpg", sheets.grid([*upper, *lower], max(len(upper), 1)))
+
+
+def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, columns: int = 4) -> None:
+    """Per system one picture of its worst faces, label in green, points in red: for a private folder."""
+    for system in SYSTEMS:
+        faces = [face for face in scored if system in face.points and face.sample.points is not None]
+        if not faces:
+            continue
+        errors = nme_interocular(np.stack([face.points[system] for face in faces]),
+                                 np.stack([face.sample.points for face in faces if face.sample.points is not None]))
+        cells = [_scored_cell(faces[k], system, float(errors[k]), side) for k in np.argsort(-errors)[:WORST]]
+        name = "".join(c if c.isalnum() else "_" for c in system).strip("_")
+        sheets.write_picture(folder / f"worst_{name}.jpg", sheets.grid(cells, columns))
+
+
+def _scored_cell(face: Scored, system: str, error: float, side: int) -> Pixels:
+    from rtface.io import read_picture
+
+    assert face.sample.points is not None
+    enlarge = max(1, round(1.5 * side / 512))
+    picture = sheets.with_points(read_picture(face.sample.file), face.sample.points, LABEL_COLOR, enlarge=enlarge)
+    points: FloatArray = face.points[system] * enlarge
+    text = f"{100 * error:.1f} %" if np.isfinite(error) else "not found"
+    return sheets.labelled(sheets.fit(sheets.with_points(picture, points, POINT_COLOR), side, side),
+                           f"{text}  {Path(face.sample.path).stem}")
+
+
+def _dotted(result: FrameResult) -> Pixels:
+    return sheets.with_points(result.frame.pixels, result.tracks.landmarks.reshape(-1, 2), POINT_COLOR)
+
+
+def _caption(run: ClipRun, result: FrameResult) -> str:
+    states = " ".join(f"{identifier}:{status[0]}" for identifier, status in
+                      zip(result.tracks.ids.tolist(), result.status, strict=True))
+    return f"{Path(run.sample.path).stem[:24]} {result.frame.index} {states}"

@@ -1,0 +1,139 @@
+"""rtface's own networks on single pictures: the stages of the pipeline without time, smoothing or gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+
+from rtface.config import Backend, DetectorConfig, Profile, TrackerConfig
+from rtface.evaluate.report import describe_network
+from rtface.geometry import FloatArray, pose_vertices
+from rtface.inference import Engine, open_engine
+from rtface.jaw import JawLine, project_landmarks
+from rtface.morphable import MorphableModel
+from rtface.stages.crop import crop_faces
+from rtface.stages.detect import Detections, FaceDetector
+from rtface.stages.regress import Regressor
+from rtface.stages.track import FaceTracker
+from rtface.types import Coefficients, FaceTracks, Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions:
+    """Which weights, run by what."""
+
+    weights: Path | None = None
+    """Folder of the weights; None: the shipped ones."""
+    profile: Profile = "compact"
+    backend: Backend = "auto"
+    threads: int | None = None
+
+
+class Networks:
+    """Open engines by name; a context manager that closes those it has opened."""
+
+    def __init__(self, options: NetworkOptions, *names: str, engines: Mapping[str, Engine] | None = None) -> None:
+        """engines: to use instead of weights, by name; they stay the caller's to close.
+
+        ModelFileError when weights are missing or damaged, BackendError when the backend is not there.
+        """
+        self._stack = ExitStack()
+        self.engines: dict[str, Engine] = {}
+        try:
+            for name in names:
+                self.engines[name] = (engines or {}).get(name) or self._stack.enter_context(
+                    open_engine(name, options.profile, backend=options.backend, threads=options.threads,
+                                folder=options.weights))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def describe(self) -> dict[str, Any]:
+        """Which networks ran, for reports."""
+        return {name: describe_network(engine.spec, engine.backend) for name, engine in self.engines.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._stack.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """One face as the landmark network sees it."""
+
+    tracks: FaceTracks
+    """N = 1."""
+    presence: float
+
+    @property
+    def points(self) -> FloatArray:
+        """(68, 2) px."""
+        points: FloatArray = self.tracks.landmarks[0]
+        return points
+
+
+class _GivenBox:
+    """A detector that knows the answer, so that the tracker's own code measures one chosen box."""
+
+    def __init__(self, box_xyxy: FloatArray) -> None:
+        self._box = box_xyxy
+
+    def detect(self, frame: Frame) -> Detections:
+        return Detections(self._box[None].astype(np.float32), np.ones(1, np.float32))
+
+
+class LandmarkNetwork:
+    """Two passes from a box, as the tracker starts a face: crop by the box, then by the points found."""
+
+    ANY_FACE: Final = TrackerConfig(faces=1, min_presence_new=0.0, min_presence=0.0)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.min_presence = TrackerConfig().min_presence_new
+        """Faces that the network is less sure of are refused by the tracker."""
+
+    def locate(self, frame: Frame, box_xyxy: FloatArray) -> Found | None:
+        """The face in a box (4,) px, however sure; None when its points end up outside of the frame."""
+        tracker = FaceTracker(_GivenBox(box_xyxy), self._engine, self.ANY_FACE)
+        tracks = tracker.track(frame).tracks
+        return Found(tracks, float(tracks.scores[0])) if len(tracks) else None
+
+
+class MeshLandmarks:
+    """Coefficients → the mesh's 68 points in the picture."""
+
+    def __init__(self, model: MorphableModel) -> None:
+        self._model, self._jaw = model, JawLine(model)
+
+    def project(self, coefficients: Coefficients) -> tuple[FloatArray, FloatArray]:
+        """(N, 68, 2) px with the jaw line on the visible outline, and (N, 68, 2) px with its fixed vertices."""
+        vertices = self._model.vertices(coefficients.identity, coefficients.expression)
+        placed = pose_vertices(vertices, coefficients.rotation, coefficients.scale, coefficients.translation)
+        sliding = project_landmarks(self._model, self._jaw, placed, coefficients.rotation[:, 2])
+        return (sliding[..., :2].astype(np.float32), placed[:, self._model.landmarks68, :2].astype(np.float32))
+
+
+class MeshNetwork:
+    """The regressor on the crop that the pipeline would give it, and the mesh's points in the picture."""
+
+    def __init__(self, engine: Engine, model: MorphableModel) -> None:
+        self._regressor = Regressor(engine, model.basis_id)
+        self._points = MeshLandmarks(model)
+
+    def locate(self, frame: Frame, tracks: FaceTracks) -> tuple[FloatArray, FloatArray]:
+        """As :meth:`MeshLandmarks.project`, for every tracked face."""
+        return self._points.project(self._regressor.regress(crop_faces(frame, tracks, self._regressor.size)))
+
+
+def detector_stage(engine: Engine, min_score: float) -> FaceDetector:
+    """The product's detector, from another threshold on."""
+    return FaceDetector(engine, DetectorConfig(min_score=min_score))

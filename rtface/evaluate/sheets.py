@@ -1,0 +1,103 @@
+"""Contact sheets: pictures side by side, for people to look at before they read figures.
+
+Pictures whose rights are not ``free`` may be written only outside of every git working tree, and people see that they
+are private: see :func:`private_folder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtface.errors import InputError
+from rtface.geometry import FloatArray
+from rtface.io import check_output_folder, write_atomic
+
+Pixels = NDArray[np.uint8]
+SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp")
+GAP: Final = 4
+LINE: Final = 18
+INK: Final = (235, 235, 235)
+GROUND: Final = 24
+JPEG_QUALITY: Final = 85
+
+
+def private_folder(path: Path) -> Path:
+    """The folder, made and writable; InputError where it lies inside a git working tree.
+
+    Non-free pictures must not be committed by accident.
+    """
+    resolved = Path(path).resolve()
+    for parent in (resolved, *resolved.parents):
+        if (parent / ".git").exists():
+            raise InputError(f"{path}: got a folder inside the git working tree {parent}, expected one outside of any: "
+                             f"pictures that are not free must not be committed; try a folder in your home")
+    return check_output_folder(resolved)
+
+
+def sheet_path(path: Path) -> Path:
+    """``path`` if a picture can be written under this name; InputError otherwise."""
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: got a picture name ending in {path.suffix or 'nothing'!r}, expected "
+                         f"{', '.join(SUFFIXES)}")
+    check_output_folder(path.resolve().parent)
+    return path
+
+
+def fit(pixels: Pixels, width: int, height: int) -> Pixels:
+    """Scale a picture (H, W, 3) into (height, width, 3), on a plain ground."""
+    scale = min(width / pixels.shape[1], height / pixels.shape[0])
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    small = cv2.resize(np.ascontiguousarray(pixels), size,
+                       interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    out = np.full((height, width, 3), GROUND, np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    out[top:top + size[1], left:left + size[0]] = small
+    return out
+
+
+def with_points(pixels: Pixels, points: FloatArray, color: tuple[int, int, int], *, enlarge: int = 1) -> Pixels:
+    """A copy of a picture with dots at points (P, 2) px; those that are not finite are left out."""
+    out = np.ascontiguousarray(pixels).copy() if enlarge == 1 else cv2.resize(
+        np.ascontiguousarray(pixels), None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
+    radius = max(1, round(max(out.shape[:2]) / 320))
+    for x, y in points[np.isfinite(points).all(axis=1)] * enlarge:
+        if abs(x) < 1e5 and abs(y) < 1e5:
+            cv2.circle(out, (int((x - 0.5) * 16), int((y - 0.5) * 16)), radius * 16, color, -1, cv2.LINE_AA, 4)
+    return np.asarray(out, np.uint8)
+
+
+def labelled(pixels: Pixels, text: str) -> Pixels:
+    """The picture with a line of text above it."""
+    line = np.full((LINE, pixels.shape[1], 3), GROUND, np.uint8)
+    cv2.putText(line, text.encode("ascii", "replace").decode(), (3, LINE - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1,
+                cv2.LINE_AA)
+    return np.concatenate([line, pixels])
+
+
+def grid(cells: Sequence[Pixels], columns: int) -> Pixels:
+    """Cells of equal size in rows from the left; InputError without any."""
+    if not cells:
+        raise InputError("sheet: got no picture to show, expected at least one")
+    height, width = cells[0].shape[:2]
+    rows = -(-len(cells) // columns)
+    out = np.full((rows * (height + GAP) - GAP, min(columns, len(cells)) * (width + GAP) - GAP, 3), GROUND, np.uint8)
+    for k, cell in enumerate(cells):
+        top, left = k // columns * (height + GAP), k % columns * (width + GAP)
+        out[top:top + height, left:left + width] = cell
+    return out
+
+
+def write_picture(path: Path, pixels: Pixels) -> None:
+    """Encode by the name's ending and write, whole or not at all. Raises OutputError."""
+    options: list[Any] = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    done, data = cv2.imencode(path.suffix.lower(), np.ascontiguousarray(pixels[:, :, ::-1]), options)
+    if not done:
+        raise InputError(f"{path}: OpenCV cannot write this kind of picture, expected {', '.join(SUFFIXES)}")
+    write_atomic(path, np.asarray(data).tobytes())

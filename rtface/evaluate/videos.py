@@ -1,0 +1,204 @@
+"""Protocol ``videos``: the whole pipeline on real clips, without ground truth.
+
+Every clip of the pack runs through the pipeline as ``rtface convert`` runs it for coefficients (offline: gaps are
+interpolated; no meshes). Reported per clip: frames per second of wall time from opening the file to the last result,
+the shares of frames with a face that was measured and with any face (held and interpolated ones included), mean
+confidence of measured faces, ids, detector runs, and
+
+- jitter: noise of the points from their second differences over three consecutive measured frames
+  (:func:`rtface.evaluate.metrics.jitter`), median over the clip, in per cent of the distance of the outer eye corners;
+  of the landmark network's points, and of the mesh's points, which are smoothed in time.
+- gap: mean distance between the two, in the same unit: how far mesh and landmark network disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from rtface.config import PipelineConfig, TrackerConfig
+from rtface.errors import MediaError
+from rtface.evaluate import metrics
+from rtface.evaluate.dataset import Pack, Problem, Sample, altered
+from rtface.evaluate.networks import MeshLandmarks
+from rtface.evaluate.report import Cell, Report, Table, percent
+from rtface.geometry import FloatArray
+from rtface.inference import Engine
+from rtface.io import open_source
+from rtface.morphable import MorphableModel
+from rtface.pipeline import Pipeline
+from rtface.report import Tally
+from rtface.types import FaceStatus, FrameResult
+
+SHOWN_FRAMES: Final = 4
+"""Frames kept of each clip for contact sheets, evenly spread."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One face over a clip, where it was measured."""
+
+    frames: list[int]
+    network: list[FloatArray]
+    """(68, 2) px of the landmark network."""
+    mesh: list[FloatArray]
+    """(68, 2) px of the mesh."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipRun:
+    """One clip, its figures, and some of its results for looking at."""
+
+    sample: Sample
+    figures: dict[str, Any]
+    shown: tuple[FrameResult, ...]
+    """Without meshes."""
+
+
+def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, faces: int = TrackerConfig().faces,
+        settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[ClipRun]], None] | None = None,
+        progress: Callable[[str], None] = lambda line: None) -> Report:
+    """Run every clip; ``look`` gets the results, for contact sheets. Clips that cannot be read become problems."""
+    clips = pack.clips()
+    config = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=faces))
+    runs = []
+    with Pipeline(config, engines=engines, model=model) as pipeline:
+        _warm_up(pipeline, clips.samples)
+        for sample in clips.samples:
+            what = altered(sample)
+            try:
+                if what is None:
+                    runs.append(run_clip(sample, pipeline, model))
+            except MediaError as exc:
+                what = f"unreadable clip ({exc})"
+            if what is not None:
+                clips.problems[sample.path] = Problem(sample.path, what)
+            else:
+                progress(f"{sample.path}: {runs[-1].figures['frames']} frames, {runs[-1].figures['fps']:.1f} fps")
+    clips.samples = tuple(run.sample for run in runs)
+    if look is not None:
+        look(runs)
+    results = [run.figures for run in runs]
+    return Report("videos", [_table([*results, _total(results)] if results else [])],
+                  [*results, _total(results)] if results else [], [clips],
+                  {**(settings or {}), "config": config.to_dict(), "backends": pipeline.backends})
+
+
+def run_clip(sample: Sample, pipeline: Pipeline, model: MorphableModel) -> ClipRun:
+    """One clip through the pipeline; MediaError when it cannot be read."""
+    tally, tracks, kept = Tally(), dict[int, Track](), list[FrameResult]()
+    project = MeshLandmarks(model)
+    measured = 0
+    waiting: list[FrameResult] = []
+    start = time.perf_counter()
+    with open_source(sample.file) as source:
+        wanted = _spread(source.expected_frames or 0)
+        results = pipeline.run(source)
+        with results:
+            for number, result in enumerate(results):
+                tally.add(result)
+                measured += FaceStatus.TRACKED in result.status
+                waiting.append(_without_pixels(result))
+                if number in wanted:
+                    kept.append(result)
+        seconds = time.perf_counter() - start
+        summary = tally.summary(seconds=seconds, computed=tally.frames, times=results.times(),
+                                backends=pipeline.backends, problems=source.problems, files=())
+    for number, result in enumerate(waiting):
+        _collect(number, result, project, tracks)
+    return ClipRun(sample, {
+        "kind": "clip", "clip": sample.path, "rights": sample.rights, "tags": list(sample.tags),
+        "frames": summary.frames, "fps": summary.fps, "seconds": summary.seconds,
+        "measured": measured / max(summary.frames, 1), "with_face": summary.frames_with_face / max(summary.frames, 1),
+        "confidence": summary.mean_confidence, "ids": summary.faces, "faces_tracked": summary.tracked,
+        "detections": summary.detections,
+        "jitter_network": _jitter(tracks.values(), "network"), "jitter_mesh": _jitter(tracks.values(), "mesh"),
+        "gap": _gap(tracks.values()), "stages_ms": {name: t["mean_ms"] for name, t in summary.stages.items()},
+        "notes": list(summary.notes)}, tuple(kept))
+
+
+def _warm_up(pipeline: Pipeline, samples: Sequence[Sample]) -> None:
+    """A few frames of the first readable clip, so that no clip pays for first runs."""
+    for sample in samples:
+        try:
+            with open_source(sample.file) as source:
+                for number, frame in enumerate(source):
+                    pipeline.process(frame)
+                    if number == 4:
+                        break
+        except MediaError:
+            continue
+        break
+    pipeline.reset()
+
+
+def _spread(count: int) -> frozenset[int]:
+    return frozenset(int((k + 0.5) * count / SHOWN_FRAMES) for k in range(SHOWN_FRAMES)) if count else frozenset({0})
+
+
+def _without_pixels(result: FrameResult) -> FrameResult:
+    """The result with a 1 × 1 picture, so that a clip's frames need not stay in memory."""
+    return replace(result, frame=replace(result.frame, pixels=np.zeros((1, 1, 3), np.uint8)))
+
+
+def _collect(number: int, result: FrameResult, project: MeshLandmarks, tracks: dict[int, Track]) -> None:
+    if FaceStatus.TRACKED not in result.status:
+        return
+    mesh, _ = project.project(result.coefficients)
+    for row, (identifier, status) in enumerate(zip(result.tracks.ids.tolist(), result.status, strict=True)):
+        if status is FaceStatus.TRACKED:
+            track = tracks.setdefault(identifier, Track([], [], []))
+            track.frames.append(number)
+            track.network.append(result.tracks.landmarks[row])
+            track.mesh.append(mesh[row])
+
+
+def _jitter(tracks: Any, which: str) -> float | None:
+    """Median over all runs of at least three consecutive frames, over the inter-ocular distance; None without any."""
+    noise: list[metrics.Doubles] = []
+    for track in tracks:
+        points, norm = np.stack(getattr(track, which)), metrics.interocular_distances(np.stack(track.network))
+        breaks = np.flatnonzero(np.diff(track.frames) != 1) + 1
+        for part in np.split(np.arange(len(points)), breaks):
+            noise.append(metrics.jitter(points[part]) / np.maximum(norm[part][1:-1], 1e-3))
+    values = np.concatenate(noise) if noise else np.zeros(0)
+    return float(np.median(values)) if len(values) else None
+
+
+def _gap(tracks: Any) -> float | None:
+    gaps = [metrics.nme_interocular(np.stack(t.mesh), np.stack(t.network)) for t in tracks]
+    return float(np.mean(np.concatenate(gaps))) if gaps else None
+
+
+def _total(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All clips as one: shares and rates over all frames, confidence over all faces, medians of the jitter."""
+    frames, faces = sum(line["frames"] for line in lines), sum(line["faces_tracked"] for line in lines)
+    seconds = sum(line["seconds"] for line in lines)
+    sure = sum(line["confidence"] * line["faces_tracked"] for line in lines if line["confidence"] is not None)
+    total: dict[str, Any] = {"kind": "total", "clip": f"all {len(lines)} clips", "rights": "", "frames": frames,
+                             "fps": frames / max(seconds, 1e-9), "seconds": seconds,
+                             "ids": sum(line["ids"] for line in lines), "faces_tracked": faces,
+                             "detections": sum(line["detections"] for line in lines),
+                             "confidence": sure / faces if faces else None}
+    for key in ("measured", "with_face"):
+        total[key] = sum(line[key] * line["frames"] for line in lines) / max(frames, 1)
+    for key in ("jitter_network", "jitter_mesh", "gap"):
+        values = [line[key] for line in lines if line[key] is not None]
+        total[key] = float(np.median(values)) if values else None
+    return total
+
+
+def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = [
+        [line["clip"].removeprefix("videos/"), line["rights"], line["frames"], f"{line['fps']:.1f}",
+         percent(line["measured"], 1), percent(line["with_face"], 1),
+         None if line["confidence"] is None else f"{line['confidence']:.3f}", line["ids"],
+         *(None if line[key] is None else percent(line[key]) for key in ("jitter_network", "jitter_mesh", "gap"))]
+        for line in lines]
+    return Table("Clips (per cent of frames; jitter and gap in per cent of the distance of the outer eye corners)",
+                 ("clip", "rights", "frames", "fps", "measured", "with face", "confidence", "ids", "jitter network",
+                  "jitter mesh", "gap"), rows)

@@ -1,0 +1,31 @@
+"""How many threads an engine takes when nobody says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+MAX_THREADS: Final = 8
+"""Batch-one networks of this size gain little beyond; the rest of the machine stays free."""
+
+
+def physical_cores() -> int:
+    """Physical cores that this process may use (hardware threads of one core count once), at least 1."""
+    try:
+        cpus = os.sched_getaffinity(0)
+    except AttributeError:  # not on Linux
+        return max(1, (os.cpu_count() or 2) // 2)
+    cores = set()
+    for cpu in cpus:
+        try:
+            siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+        except OSError:
+            siblings = str(cpu)
+        cores.add(siblings.strip())
+    return max(1, len(cores))
+
+
+def default_threads() -> int:
+    """One thread per physical core, at most :data:`MAX_THREADS`."""
+    return min(physical_cores(), MAX_THREADS)

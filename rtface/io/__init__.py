@@ -1,0 +1,43 @@
+"""Sources of frames and sinks of results; the only package that knows video and picture files."""
+
+from rtface.io.array_source import ArraySource, SyntheticSource
+from rtface.io.atomic import atomic_path, check_output_folder, write_atomic
+from rtface.io.glb import GlbModel, GlbSink
+from rtface.io.image_folder import ImageSource, read_picture
+from rtface.io.journal import Journal, JournalFrame, JournalWriter, read_journal
+from rtface.io.mesh_files import MeshSequenceSink
+from rtface.io.run_folder import RunFolder
+from rtface.io.sinks import NullSink, Sink
+from rtface.io.source import Source, SourceInfo
+from rtface.io.sources import open_source
+from rtface.io.tables import CsvSink, NpzSink, csv_columns
+from rtface.io.video_sink import VideoSink
+from rtface.io.video_source import VideoSource
+
+__all__ = [
+    "ArraySource",
+    "CsvSink",
+    "GlbModel",
+    "GlbSink",
+    "ImageSource",
+    "Journal",
+    "JournalFrame",
+    "JournalWriter",
+    "MeshSequenceSink",
+    "NpzSink",
+    "NullSink",
+    "RunFolder",
+    "Sink",
+    "Source",
+    "SourceInfo",
+    "SyntheticSource",
+    "VideoSink",
+    "VideoSource",
+    "atomic_path",
+    "check_output_folder",
+    "csv_columns",
+    "open_source",
+    "read_journal",
+    "read_picture",
+    "write_atomic",
+]

@@ -1,0 +1,295 @@
+"""The only wiring: source → detect/track → crop → (occlusion stages) → regress → smooth → gaps → mesh.
+
+Three threads: the source decodes in one, the stages run in another, and the caller iterates over the results.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
+
+from rtface.config import PipelineConfig
+from rtface.errors import InputError
+from rtface.inference import Engine, open_engine
+from rtface.morphable import MorphableModel
+from rtface.stages.assess import assess
+from rtface.stages.crop import crop_faces
+from rtface.stages.detect import Detections, Detects, FaceDetector
+from rtface.stages.gaps import GapFiller
+from rtface.stages.mesh import MeshBuilder
+from rtface.stages.regress import Regressor
+from rtface.stages.smooth import Smoother
+from rtface.stages.track import FaceTracker
+from rtface.stream import BoundedChannel, ChannelClosed, StageTimer, StageTimes, Worker
+from rtface.types import Array, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
+
+NETWORKS: Final = ("detector", "landmarks", "regressor")
+"""Names of the networks that a pipeline runs."""
+
+
+class CropStage(Protocol):
+    """A step between cropping and regression, such as finding and removing what hides the face."""
+
+    name: str
+    """Of its entry in the timings."""
+
+    def apply(self, crops: FaceCrops, occlusion: Occlusion | None) -> tuple[FaceCrops, Occlusion | None]:
+        """New crops (same faces, same transforms) and what is known of the occlusion; inputs stay as they are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineState:
+    """What the stages remember after a frame; small arrays, for a run that is resumed."""
+
+    after_index: int
+    """The source index of that frame."""
+    arrays: Mapping[str, Array]
+
+
+class Pipeline:
+    """The chain with its networks; a context manager that closes the engines it has opened.
+
+    One run at a time: the stages remember faces from frame to frame.
+    """
+
+    def __init__(self, config: PipelineConfig | None = None, *, engines: Mapping[str, Engine] | None = None,
+                 model: MorphableModel | None = None, crop_stages: Sequence[CropStage] = ()) -> None:
+        """engines: by network name, to use instead of the shipped weights; they stay the caller's to close.
+        model: the morphable model; None loads the shipped one if meshes are wanted.
+        crop_stages: applied in order to the crops before regression.
+
+        ModelFileError when weights are missing or damaged, BackendError when the backend is not there.
+        """
+        self.config = config or PipelineConfig()
+        self._opened: list[Engine] = []
+        try:
+            found = {name: (engines or {}).get(name) or self._open(name) for name in NETWORKS}
+            if model is None and self.config.meshes:
+                model = MorphableModel.load()
+            self._timer = StageTimer()
+            detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
+            self._tracker = FaceTracker(detector, found["landmarks"], self.config.tracker)
+            self._regressor = Regressor(found["regressor"], model.basis_id if model else found["regressor"].spec.basis)
+        except BaseException:
+            self.close()
+            raise
+        self._smoother = Smoother(self.config.smooth)
+        self._crop_stages = tuple(crop_stages)
+        self._mesh = MeshBuilder(model) if model and self.config.meshes else None
+        self._held = GapFiller(self.config.gaps, lookahead=False, faces=self.config.tracker.faces)
+        self._running = False
+        self.backends: dict[str, str] = {name: engine.backend for name, engine in found.items()}
+        """What runs each network, for reports."""
+
+    def _open(self, name: str) -> Engine:
+        config = self.config
+        engine = open_engine(name, config.profile, backend=config.backend, threads=config.threads,
+                             precision=config.precision)
+        self._opened.append(engine)
+        return engine
+
+    def close(self) -> None:
+        """Close the engines that this pipeline opened; a second call does nothing."""
+        while self._opened:
+            self._opened.pop().close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def reset(self) -> None:
+        """Forget all faces: the next frame begins a new clip."""
+        self._tracker.reset()
+        self._smoother.reset()
+        self._held.reset()
+        self._timer = StageTimer()
+
+    def process(self, frame: Frame) -> FrameResult:
+        """One frame, in this thread. Frames of a clip come in order; lost faces are held, never interpolated."""
+        if self._running:
+            raise InputError("process: got a frame while a run is going on, expected none; close the run first")
+        (result,) = self._held.push(self._measure(frame, {}, 0))
+        return self._finish(result)
+
+    def run(self, source: Iterable[Frame], *, live: bool = False, state: PipelineState | None = None,
+            recent: Iterable[FrameResult] = ()) -> Run:
+        """Start a run over a source and iterate over its results, one per frame, in order.
+
+        live: drop the oldest frame when processing is slower than the source, and give every result at once (lost
+        faces are only held). Otherwise every frame is processed, and faces that come back soon are interpolated.
+        state, recent: of an earlier run, to go on after the frame ``state.after_index``; the source must deliver
+        the frames that follow. ``recent`` are its last results, oldest first, as far back as gaps may reach.
+        """
+        if self._running:
+            raise InputError("run: got a second run, expected one at a time; close the first one")
+        self.reset()
+        gaps = GapFiller(self.config.gaps, lookahead=not live, faces=self.config.tracker.faces)
+        if state is not None:
+            self._restore(state)
+            gaps.recall(recent)
+        self._running = True
+        return Run(self, source, gaps, live)
+
+    def _restore(self, state: PipelineState) -> None:
+        for name, stage in (("track", self._tracker), ("smooth", self._smoother)):
+            stage.restore({key.removeprefix(f"{name}."): value for key, value in state.arrays.items()
+                           if key.startswith(f"{name}.")})
+
+    def _state(self, index: int) -> PipelineState:
+        arrays = {f"track.{key}": value for key, value in self._tracker.snapshot().items()}
+        arrays |= {f"smooth.{key}": value for key, value in self._smoother.snapshot().items()}
+        return PipelineState(index, arrays)
+
+    def _measure(self, frame: Frame, timings: Mapping[str, float], dropped: int) -> FrameResult:
+        """All stages before the gaps; ``timings`` are those of the source."""
+        timer = self._timer
+        for name, elapsed in timings.items():
+            timer.add(name, elapsed)
+        occlusion: Occlusion | None = None
+        with timer.stage("track"):
+            tracked = self._tracker.track(frame)
+        with timer.stage("crop"):
+            crops = crop_faces(frame, tracked.tracks, self._regressor.size)
+        for stage in self._crop_stages:
+            with timer.stage(stage.name):
+                crops, occlusion = stage.apply(crops, occlusion)
+        with timer.stage("regress"):
+            coefficients = self._regressor.regress(crops)
+        with timer.stage("smooth"):
+            regions, confidence = assess(tracked.visibility, tracked.tracks.scores)
+            coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)
+        return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
+                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped)
+
+    def add_mesh(self, result: FrameResult) -> FrameResult:
+        """The result with meshes, when the configuration wants them; runs no network."""
+        if self._mesh is None:
+            return result
+        return replace(result, mesh=self._mesh.build(result.coefficients, result.regions))
+
+    def _finish(self, result: FrameResult) -> FrameResult:
+        """Meshes, after the gaps."""
+        if self._mesh is None:
+            return result
+        with self._timer.stage("mesh"):
+            result = self.add_mesh(result)
+        return replace(result, timings_ms={**result.timings_ms, **self._timer.end_frame()})
+
+
+class Run(Iterator[FrameResult]):
+    """Results of one run, in order; a context manager. Whatever fails in any thread is raised here."""
+
+    def __init__(self, pipeline: Pipeline, source: Iterable[Frame], gaps: GapFiller, live: bool) -> None:
+        """Made by :meth:`Pipeline.run`."""
+        self._pipeline: Pipeline | None = pipeline
+        self._timer = pipeline._timer
+        self._frames: BoundedChannel[tuple[Frame, float]] = BoundedChannel(1 if live else 2,
+                                                                           "drop_oldest" if live else "block")
+        self._results: BoundedChannel[tuple[FrameResult, PipelineState]] = BoundedChannel(2)
+        self.state: PipelineState | None = None
+        """What the stages remembered after the result last given out; None before the first one."""
+        self._workers: tuple[Worker[Any], ...] = (
+            Worker("source", _timed(source), self._frames),
+            Worker("stages", _chain(pipeline, self._frames, gaps), self._results))
+        for worker in self._workers:
+            worker.start()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that the source delivered and that were dropped so far (live only)."""
+        return self._frames.dropped
+
+    def times(self) -> dict[str, StageTimes]:
+        """Milliseconds per stage so far; call it after the end for the whole run."""
+        return self._timer.summary()
+
+    def __next__(self) -> FrameResult:
+        if self._pipeline is None:
+            raise StopIteration
+        try:
+            result, self.state = self._results.receive()
+        except ChannelClosed:
+            self.close()
+            raise StopIteration from None
+        except BaseException:
+            self.close()
+            raise
+        return result
+
+    def close(self) -> None:
+        """Stop all threads and wait for them; what was not given out is lost. A second call does nothing."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            stopped = [worker.stop() for worker in reversed(self._workers)]
+            if all(stopped):
+                pipeline._running = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_workers") and not sys.is_finalizing():
+            self.close()
+
+
+class _TimedDetector:
+    """Gives the detector its own entry in the timings."""
+
+    def __init__(self, detector: Detects, pipeline: Pipeline) -> None:
+        self._detector, self._pipeline = detector, pipeline
+
+    def detect(self, frame: Frame) -> Detections:
+        with self._pipeline._timer.stage("detect"):
+            return self._detector.detect(frame)
+
+
+def _timed(source: Iterable[Frame]) -> Iterator[tuple[Frame, float]]:
+    """Frames and the milliseconds it took to get them; runs in the source's thread."""
+    frames = iter(source)
+    try:
+        while True:
+            start = time.perf_counter_ns()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame, (time.perf_counter_ns() - start) / 1e6
+    finally:
+        if hasattr(frames, "close"):
+            frames.close()
+
+
+def _chain(pipeline: Pipeline, frames: BoundedChannel[tuple[Frame, float]],
+           gaps: GapFiller) -> Iterator[tuple[FrameResult, PipelineState]]:
+    """All stages over all frames; runs in the stages' thread. A source that fails ends the run after its frames."""
+    states: dict[int, PipelineState] = {}
+    last_s = -math.inf
+    failure: Exception | None = None
+    try:
+        for frame, decode_ms in frames:
+            if frame.pts_s < last_s:
+                raise InputError(f"source: got frame {frame.index} at {frame.pts_s:.3f} s after {last_s:.3f} s, "
+                                 f"expected times that do not go back; sort the frames")
+            last_s = frame.pts_s
+            measured = pipeline._measure(frame, {"source": decode_ms}, frames.dropped_before)
+            states[frame.index] = pipeline._state(frame.index)
+            for result in gaps.push(measured):
+                yield pipeline._finish(result), states.pop(result.frame.index)
+    except Exception as exc:  # noqa: BLE001  raised below, after the frames that still wait
+        failure = exc
+    for result in gaps.flush():
+        yield pipeline._finish(result), states.pop(result.frame.index)
+    if failure is not None:
+        raise failure

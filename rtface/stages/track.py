@@ -1,0 +1,234 @@
+"""Follow faces through a video: detect once, then crop from the last landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from rtface.config import TrackerConfig
+from rtface.errors import BackendError
+from rtface.geometry import (
+    FloatArray,
+    apply_affine,
+    box_iou,
+    boxes_from_landmarks,
+    crops_from_boxes,
+    crops_from_landmarks,
+    invert_affine,
+)
+from rtface.inference import Engine
+from rtface.stages.crop import crop_side, sample
+from rtface.stages.detect import Detects
+from rtface.types import LANDMARKS, Array, FaceTracks, Frame
+
+KEEP_BONUS: Final = 1.5
+"""A face that is already followed counts as this many times larger when places are short."""
+MIN_INSIDE: Final = 0.25
+"""A face with less than this share of its box inside the frame is lost."""
+
+SIZE_CHANGE: Final = 3.0
+"""A face that is found again has at most this many times its old size, or one part of so many."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFaces:
+    """Faces of one frame, by ascending id."""
+
+    tracks: FaceTracks
+    """``scores`` is the landmark network's presence."""
+    visibility: Array
+    """(N, 68) float32, 1 where a landmark is not covered."""
+    detected: bool
+    """Whether the detector ran in this frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Face:
+    identifier: int
+    first_index: int
+    """Frame in which the face was first seen."""
+    seen_s: float
+    """Time of its last measurement."""
+    landmarks: FloatArray
+    """(68, 2) px at that time."""
+    visibility: FloatArray
+    presence: float
+
+
+class FaceTracker:
+    """Keeps every face's id and last landmarks; call :meth:`track` frame by frame, in order."""
+
+    def __init__(self, detector: Detects, engine: Engine, config: TrackerConfig | None = None) -> None:
+        """engine: input crops (N, 3, S, S), outputs landmarks (N, 68, 2) crop px, presence (N,), visibility (N, 68)."""
+        self._detector = detector
+        self._engine = engine
+        self._config = config or TrackerConfig()
+        self._size = crop_side(engine)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all faces; ids start at 0 again."""
+        self._faces: list[_Face] = []
+        self._lost: list[_Face] = []
+        self._next_id = 0
+        self._since_detection = self._config.interval_frames
+
+    def track(self, frame: Frame) -> TrackedFaces:
+        """The faces of the next frame."""
+        config = self._config
+        followed = self._follow(frame)
+        lost_now = [face for face in self._faces if face.identifier not in {f.identifier for f in followed}]
+        followed = self._without_duplicates(followed)
+        self._lost = [face for face in [*self._lost, *lost_now]
+                      if 0 <= frame.pts_s - face.seen_s <= config.forget_s]
+        self._since_detection += 1
+        due = config.interval_frames
+        if len(followed) < config.faces:
+            due = config.search_frames if followed else 1
+        detect = bool(lost_now) or self._since_detection >= due
+        if detect:
+            self._since_detection = 0
+            followed = self._add_detected(frame, followed)
+        self._faces = followed
+        return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)), detect)
+
+    def snapshot(self) -> dict[str, Array]:
+        """All state as small arrays, for :meth:`restore`."""
+        both = [*self._faces, *self._lost]
+        return {"followed": np.array(len(self._faces)), "next_id": np.array(self._next_id),
+                "since_detection": np.array(self._since_detection),
+                "ids": np.array([f.identifier for f in both], np.int64),
+                "first_index": np.array([f.first_index for f in both], np.int64),
+                "seen_s": np.array([f.seen_s for f in both], np.float64),
+                "presence": np.array([f.presence for f in both], np.float32),
+                "landmarks": _stack([f.landmarks for f in both], (LANDMARKS, 2)),
+                "visibility": _stack([f.visibility for f in both], (LANDMARKS,))}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on after the frame at which :meth:`snapshot` was taken."""
+        rows = zip(state["ids"], state["first_index"], state["seen_s"], state["landmarks"], state["visibility"],
+                   state["presence"], strict=True)
+        both = [_Face(int(i), int(first), float(seen), np.array(points, np.float32), np.array(visible, np.float32),
+                      float(presence)) for i, first, seen, points, visible, presence in rows]
+        count = int(state["followed"])
+        self._faces, self._lost = both[:count], both[count:]
+        self._next_id, self._since_detection = int(state["next_id"]), int(state["since_detection"])
+
+    def _follow(self, frame: Frame) -> list[_Face]:
+        """Measure the faces of the last frame again; those that are gone are left out."""
+        if not self._faces:
+            return []
+        landmarks, presence, visibility = self._measure(
+            frame, crops_from_landmarks(np.stack([f.landmarks for f in self._faces]), self._size))
+        inside = _share_inside(boxes_from_landmarks(landmarks), frame)
+        return [replace(face, seen_s=frame.pts_s, landmarks=landmarks[k], visibility=visibility[k],
+                        presence=float(presence[k]))
+                for k, face in enumerate(self._faces)
+                if presence[k] >= self._config.min_presence and inside[k] >= MIN_INSIDE]
+
+    def _measure(self, frame: Frame, crop_from_frame: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """One landmark pass: landmarks (M, 68, 2) frame px, presence (M,), visibility (M, 68)."""
+        ids = np.zeros(len(crop_from_frame), np.int32)
+        out = self._engine.run(crops=sample(frame, crop_from_frame, ids, self._size).pixels)
+        if not np.isfinite(out["landmarks"]).all():
+            raise BackendError(f"landmarks: got points that are not finite from {self._engine.backend}, expected "
+                               f"numbers; try another --backend, or --precision f32")
+        points = apply_affine(invert_affine(crop_from_frame), out["landmarks"])
+        return points.astype(np.float32), out["presence"], out["visibility"]
+
+    def _add_detected(self, frame: Frame, followed: list[_Face]) -> list[_Face]:
+        """Run the detector; new faces get two landmark passes and an old or a new id."""
+        config = self._config
+        boxes = self._detector.detect(frame).boxes_xyxy
+        if followed and len(boxes):
+            overlap = box_iou(boxes, _boxes(followed)).max(axis=1)
+            boxes = boxes[overlap <= config.match_iou]
+        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+        boxes = boxes[np.argsort(-areas, kind="stable")[:config.faces]]
+        if not len(boxes):
+            return followed
+        landmarks, _, _ = self._measure(frame, crops_from_boxes(boxes, self._size))
+        landmarks, presence, visibility = self._measure(frame, crops_from_landmarks(landmarks, self._size))
+        inside = _share_inside(boxes_from_landmarks(landmarks), frame)
+        for k in np.flatnonzero((presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):
+            face = _Face(-1, frame.index, frame.pts_s, landmarks[k], visibility[k], float(presence[k]))
+            if not followed or box_iou(_boxes([face]), _boxes(followed)).max() <= config.duplicate_iou:
+                followed = [*followed, face]
+        followed = self._largest(followed)
+        return sorted((self._identified(face) for face in followed), key=lambda face: face.identifier)
+
+    def _largest(self, faces: list[_Face]) -> list[_Face]:
+        """At most config.faces of them; followed faces that go are lost."""
+        if len(faces) <= self._config.faces:
+            return faces
+        boxes = _boxes(faces)
+        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+        areas *= [KEEP_BONUS if face.identifier >= 0 else 1.0 for face in faces]
+        kept = set(np.argsort(-areas, kind="stable")[:self._config.faces].tolist())
+        self._lost += [face for k, face in enumerate(faces) if k not in kept and face.identifier >= 0]
+        return [face for k, face in enumerate(faces) if k in kept]
+
+    def _identified(self, face: _Face) -> _Face:
+        """The face with an id: that of the lost face it fits best, or a new one."""
+        if face.identifier >= 0:
+            return face
+        center, size = _center_and_size(face)
+        best, nearest = None, np.inf
+        for other in self._lost:
+            if other.seen_s == face.seen_s and not box_iou(_boxes([face]), _boxes([other])).any():
+                continue  # both were seen in this frame, apart: two faces
+            old_center, old_size = _center_and_size(other)
+            distance = float(np.linalg.norm(center - old_center)) / max(size, old_size)
+            reach = self._config.reunite_distance * (1 + face.seen_s - other.seen_s)
+            if 1 / SIZE_CHANGE < size / old_size < SIZE_CHANGE and distance <= reach and distance < nearest:
+                best, nearest = other, distance
+        if best is None:
+            self._next_id += 1
+            return replace(face, identifier=self._next_id - 1)
+        self._lost = [other for other in self._lost if other is not best]
+        return replace(face, identifier=best.identifier, first_index=best.first_index)
+
+    def _without_duplicates(self, faces: list[_Face]) -> list[_Face]:
+        """Keep the older of two faces that lie on one another; the younger one was the same face and is forgotten."""
+        if len(faces) < 2:
+            return faces
+        overlap = box_iou(_boxes(faces), _boxes(faces))
+        kept: list[int] = []
+        for k in sorted(range(len(faces)), key=lambda k: (faces[k].first_index, faces[k].identifier)):
+            if all(overlap[k, other] <= self._config.duplicate_iou for other in kept):
+                kept.append(k)
+        return [faces[k] for k in sorted(kept)]
+
+    def _tracks(self, index: int) -> FaceTracks:
+        faces = self._faces
+        if not faces:
+            return FaceTracks.empty()
+        landmarks = np.stack([f.landmarks for f in faces])
+        return FaceTracks(np.array([f.identifier for f in faces], np.int32), boxes_from_landmarks(landmarks),
+                          np.array([f.presence for f in faces], np.float32), landmarks,
+                          np.array([index - f.first_index for f in faces], np.int32))
+
+
+def _boxes(faces: Sequence[_Face]) -> FloatArray:
+    return boxes_from_landmarks(np.stack([face.landmarks for face in faces]))
+
+
+def _center_and_size(face: _Face) -> tuple[FloatArray, float]:
+    box = _boxes([face])[0]
+    return (box[:2] + box[2:]) / 2, max(float((box[2:] - box[:2]).max()), 1e-3)
+
+
+def _share_inside(boxes_xyxy: FloatArray, frame: Frame) -> FloatArray:
+    """(N,) share of each box's area that lies in the frame."""
+    limit = np.array([frame.width, frame.height], np.float32)
+    low, high = np.clip(boxes_xyxy[:, :2], 0, limit), np.clip(boxes_xyxy[:, 2:], 0, limit)
+    area = np.prod(np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1e-3), axis=1)
+    share: FloatArray = np.prod(high - low, axis=1) / area
+    return share
+
+
+def _stack(rows: Sequence[FloatArray], shape: tuple[int, ...]) -> FloatArray:
+    return np.stack(rows).astype(np.float32) if rows else np.zeros((0, *shape), np.float32)

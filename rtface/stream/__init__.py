@@ -1,0 +1,7 @@
+"""Bounded channels, workers and timers; knows no stage."""
+
+from rtface.stream.channel import BoundedChannel, ChannelClosed, Policy
+from rtface.stream.timer import StageTimer, StageTimes
+from rtface.stream.worker import Worker
+
+__all__ = ["BoundedChannel", "ChannelClosed", "Policy", "StageTimer", "StageTimes", "Worker"]

@@ -1,0 +1,66 @@
+"""How long each stage takes."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Summary of one stage over the frames in which it ran, milliseconds."""
+
+    count: int
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    total_ms: float
+
+
+class StageTimer:
+    """Collects milliseconds per stage and frame. For one thread.
+
+    Stages may be nested: each has its own time, without that of the stages inside it, so that all add up.
+    """
+
+    def __init__(self) -> None:
+        self._frame: dict[str, float] = {}
+        self._inner_ms: list[float] = []  # time of nested stages, one entry per open stage
+        self._history: dict[str, array[float]] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block; blocks of the same name in one frame add up."""
+        self._inner_ms.append(0.0)
+        start = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            elapsed = (time.perf_counter_ns() - start) / 1e6
+            self.add(name, elapsed - self._inner_ms.pop())
+            if self._inner_ms:
+                self._inner_ms[-1] += elapsed
+
+    def add(self, name: str, elapsed_ms: float) -> None:
+        """Count time that was measured elsewhere."""
+        self._frame[name] = self._frame.get(name, 0.0) + elapsed_ms
+
+    def end_frame(self) -> dict[str, float]:
+        """Milliseconds per stage since the last call, in the order the stages ended; they join the summary."""
+        frame, self._frame = self._frame, {}
+        for name, value in frame.items():
+            self._history.setdefault(name, array("d")).append(value)
+        return frame
+
+    def summary(self) -> dict[str, StageTimes]:
+        """Per stage, over the frames in which it ran."""
+        out = {}
+        for name, values in self._history.items():
+            p50, p95 = np.percentile(values, (50, 95))
+            out[name] = StageTimes(len(values), float(np.mean(values)), float(p50), float(p95), float(np.sum(values)))
+        return out

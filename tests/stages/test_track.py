@@ -1,0 +1,171 @@
+"""Ids, re-detection, loss and return of faces, on painted ellipses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtface.config import TrackerConfig
+from rtface.errors import BackendError, ModelFileError
+from rtface.inference import EngineSpec, FakeEngine, TensorSpec
+from rtface.stages.detect import FaceDetector
+from rtface.stages.track import FaceTracker, TrackedFaces
+from rtface.types import Frame
+from tests import blobs
+
+Face = tuple[float, float, float, int]
+
+
+class World:
+    """A tracker over fake networks that counts their calls."""
+
+    def __init__(self, **options: Any) -> None:
+        self.engines = blobs.engines()
+        self.tracker = FaceTracker(FaceDetector(self.engines["detector"]), self.engines["landmarks"],
+                                   TrackerConfig(**options))
+        self.index = -1
+
+    def see(self, *faces: Face, step_s: float = 0.04) -> TrackedFaces:
+        """The next frame."""
+        self.index += 1
+        pixels = blobs.paint(faces)
+        pixels.flags.writeable = False
+        return self.tracker.track(Frame(pixels, self.index, self.index * step_s))
+
+
+def ids(tracked: TrackedFaces) -> Sequence[int]:
+    return tracked.tracks.ids.tolist()
+
+
+LEFT, RIGHT = (45.0, 60.0, 40.0, 0), (115.0, 60.0, 30.0, 1)
+
+
+def test_no_face_is_n_0_and_the_detector_looks_in_every_frame() -> None:
+    world = World()
+    for _ in range(3):
+        tracked = world.see()
+        assert len(tracked.tracks) == 0 and tracked.visibility.shape == (0, 68) and tracked.detected
+    assert world.engines["detector"].calls == 3
+
+
+def test_faces_keep_their_ids_while_they_move_and_the_detector_rests() -> None:
+    world = World(faces=2, interval_frames=10)
+    passes = []
+    for k in range(9):
+        before = world.engines["landmarks"].calls
+        tracked = world.see((45 + 2 * k, 60, 40, 0), (115 - k, 60 - k, 30, 1))
+        passes.append(world.engines["landmarks"].calls - before)
+        assert ids(tracked) == [0, 1]
+        boxes = tracked.tracks.boxes_xyxy
+        np.testing.assert_allclose((boxes[:, :2] + boxes[:, 2:]) / 2, [[45 + 2 * k, 60], [115 - k, 60 - k]], atol=2)
+        assert tracked.tracks.ages.tolist() == [k, k]
+    assert passes == [2] + [1] * 8  # two passes on a fresh detection, one while following
+    assert world.engines["detector"].calls == 1
+
+
+def test_detector_runs_at_its_interval() -> None:
+    world = World(faces=1, interval_frames=4)
+    assert [world.see(LEFT).detected for _ in range(9)] == [True, False, False, False] * 2 + [True]
+
+
+def test_detector_searches_more_often_while_faces_are_missing() -> None:
+    world = World(faces=2, interval_frames=100, search_frames=3)
+    assert [world.see(LEFT).detected for _ in range(7)] == [True, False, False, True, False, False, True]
+    assert ids(world.see(LEFT, RIGHT)) == [0]
+    assert [ids(world.see(LEFT, RIGHT)) for _ in range(3)] == [[0], [0, 1], [0, 1]]
+
+
+def test_loss_is_searched_for_at_once_and_the_old_id_comes_back() -> None:
+    world = World(faces=1)
+    world.see(LEFT)
+    lost = world.see()
+    assert lost.detected and len(lost.tracks) == 0
+    for _ in range(5):
+        world.see()
+    back = world.see((50, 62, 40, 0))
+    assert ids(back) == [0] and back.tracks.ages.tolist() == [7]
+
+
+def test_a_face_that_moved_on_without_the_crop_is_found_in_the_same_frame() -> None:
+    world = World(faces=1)
+    world.see((40, 60, 30, 0))
+    tracked = world.see((90, 60, 30, 0))
+    assert tracked.detected and ids(tracked) == [0]
+
+
+def test_far_or_late_or_different_faces_get_new_ids() -> None:
+    large = (60.0, 60.0, 60.0, 0)
+    for face, wait in (((150, 60, 18, 0), 1), (large, 90), ((60, 60, 18, 0), 1)):
+        world = World(faces=1, forget_s=3.0)
+        world.see(large)
+        for _ in range(wait):
+            world.see()
+        assert ids(world.see(face)) == [1]
+
+
+def test_the_largest_faces_are_kept_and_followed_ones_come_first() -> None:
+    world = World(faces=1, interval_frames=2)
+    assert world.see(RIGHT, LEFT).tracks.boxes_xyxy[0, 0] == pytest.approx(25, abs=2)
+    world = World(faces=1, interval_frames=2)
+    world.see(RIGHT)
+    for _ in range(4):  # LEFT is larger, but not by enough to take the place
+        assert ids(world.see(RIGHT, (45, 60, 34, 0))) == [0]
+    for _ in range(2):
+        tracked = world.see(RIGHT, (45, 60, 60, 0))
+    assert ids(tracked) == [1]
+
+
+def test_duplicates_are_merged_into_the_older_face() -> None:
+    world = World(faces=2, interval_frames=3)
+    world.see((60, 60, 40, 0), (110, 60, 40, 1))
+    for x in (100, 90, 80, 75, 70, 66):
+        tracked = world.see((x, 60, 40, 0), (110, 60, 40, 1))
+    state = world.tracker.snapshot()  # both follow the same blob now, as if the second were lost in the first
+    state["landmarks"][1] = state["landmarks"][0] + 1
+    world.tracker.restore(state)
+    tracked = world.see((66, 60, 40, 0))
+    assert ids(tracked) == [0]
+
+
+def test_faces_that_leave_the_frame_are_lost() -> None:
+    world = World(faces=1)
+    for x in (20, 10, 0):
+        tracked = world.see((x, 60, 30, 0))
+    for x in (-8, -14, -20):
+        tracked = world.see((x, 60, 30, 0))
+    assert len(tracked.tracks) == 0
+
+
+def test_a_snapshot_goes_on_exactly_where_it_was_taken() -> None:
+    frames: list[list[Face]] = [[(45 + k, 60, 40, 0)] + ([(120, 50, 30, 1)] if k < 8 or k > 12 else [])
+                                for k in range(24)]
+    whole = World(faces=2, interval_frames=7)
+    expected = [whole.see(*faces) for faces in frames]
+    first, second = World(faces=2, interval_frames=7), World(faces=2, interval_frames=7)
+    for faces in frames[:11]:
+        first.see(*faces)
+    second.tracker.restore(first.tracker.snapshot())
+    second.index = first.index
+    for faces, want in zip(frames[11:], expected[11:], strict=True):
+        got = second.see(*faces)
+        assert ids(got) == ids(want) and got.detected == want.detected
+        np.testing.assert_array_equal(got.tracks.landmarks, want.tracks.landmarks)
+        np.testing.assert_array_equal(got.tracks.ages, want.tracks.ages)
+
+
+def test_points_that_are_not_finite_are_an_error() -> None:
+    engine = FakeEngine(blobs.SPECS["landmarks"], lambda crops: {
+        "landmarks": np.full((len(crops), 68, 2), np.nan, np.float32),
+        "presence": np.ones(len(crops), np.float32), "visibility": np.ones((len(crops), 68), np.float32)})
+    tracker = FaceTracker(FaceDetector(blobs.engines()["detector"]), engine)
+    with pytest.raises(BackendError, match="not finite"):
+        tracker.track(Frame(blobs.paint([LEFT]), 0, 0.0))
+
+
+def test_crops_need_a_fixed_size() -> None:
+    spec = EngineSpec("landmarks", "compact", (TensorSpec("crops", ("N", 3, "S", "S")),), ())
+    with pytest.raises(ModelFileError, match="free size"):
+        FaceTracker(FaceDetector(blobs.engines()["detector"]), FakeEngine(spec, blobs.find_landmarks))

@@ -1,0 +1,268 @@
+"""The whole chain over fake networks: threads, times, errors, resuming."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtface.config import GapConfig, PipelineConfig, SmoothConfig, TrackerConfig
+from rtface.errors import InputError, ModelFileError
+from rtface.inference import FakeEngine
+from rtface.morphable import MorphableModel
+from rtface.pipeline import Pipeline, PipelineState
+from rtface.types import FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
+from tests import blobs
+
+CONFIG = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=2))
+
+
+def pipeline(config: PipelineConfig = CONFIG, **options: Any) -> Pipeline:
+    return Pipeline(config, engines=blobs.engines(), **options)
+
+
+def clip(count: int = 40) -> list[Frame]:
+    """One face that moves, one that is away in frames 12 to 15, from frame 30 on nobody; uneven times."""
+    frames = []
+    for k in range(count):
+        faces = [(40 + k, 60, 40, 0)] if k < 30 else []
+        if not 12 <= k < 16 and k < 30:
+            faces.append((120, 60 + 0.3 * k, 30, 1))
+        pixels = blobs.paint(faces)
+        pixels.flags.writeable = False
+        frames.append(Frame(pixels, k, 0.04 * k + 0.005 * (k % 3)))
+    return frames
+
+
+def finishes(action: Callable[[], Any], within_s: float = 20.0) -> Any:
+    """Run in a thread, so that a hang is a failure and not a hang."""
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            outcome.append(action())
+        except BaseException as exc:  # noqa: BLE001  raised in the test below
+            outcome.append(exc)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(within_s)
+    assert not thread.is_alive(), f"still running after {within_s} s"
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def same(got: FrameResult, want: FrameResult) -> None:
+    assert got.frame.index == want.frame.index and got.status == want.status
+    np.testing.assert_array_equal(got.tracks.ids, want.tracks.ids)
+    np.testing.assert_array_equal(got.tracks.landmarks, want.tracks.landmarks)
+    np.testing.assert_allclose(got.coefficients.to_vector(), want.coefficients.to_vector(), atol=1e-6)
+    np.testing.assert_allclose(got.confidence, want.confidence, atol=1e-6)
+
+
+def test_every_frame_comes_out_once_with_its_own_time() -> None:
+    frames = clip(50)
+    with pipeline() as chain:
+        results = finishes(lambda: list(chain.run(frames)))
+    assert [r.frame.index for r in results] == list(range(50))
+    assert [r.frame.pts_s for r in results] == [f.pts_s for f in frames]
+    assert all(r.frame is f for r, f in zip(results, frames, strict=True))
+    states = ["".join(s[0] for s in r.status) for r in results]
+    assert states[:12] == ["tt"] * 12 and states[12:16] == ["ti"] * 4
+    assert states[-1] == "" and states[30] == "hh"
+    assert results[-1].coefficients.to_vector().shape == (0, 239)
+    for r in (results[5], results[25]):
+        np.testing.assert_allclose(r.coefficients.translation[0], [40 + r.frame.index, 60], atol=2)
+    assert {"source", "detect", "track", "crop", "regress", "smooth"} == set(results[0].timings_ms)
+    assert "detect" not in results[1].timings_ms
+
+
+def test_a_run_gives_times_and_stage_summary() -> None:
+    with pipeline() as chain:
+        run = chain.run(clip(5))
+        finishes(lambda: list(run))
+        times = run.times()
+    assert times["track"].count == 5 and times["detect"].count == 1 and run.dropped == 0
+    assert chain.backends == {"detector": "fake", "landmarks": "fake", "regressor": "fake"}
+
+
+def test_meshes_are_made_when_wanted() -> None:
+    model = MorphableModel.load(level=0)
+    with pipeline(PipelineConfig(), model=model) as chain:
+        results = finishes(lambda: list(chain.run(clip(15))))
+    assert [len(r.mesh) for r in results if r.mesh is not None] == [2] * 15
+    held = results[13].mesh
+    assert held is not None and not held.visibility[1].any() and held.visibility[0].any()
+    assert results[0].timings_ms["mesh"] > 0
+
+
+def test_single_frames_need_no_thread() -> None:
+    threads = threading.active_count()
+    with pipeline() as chain:
+        results = [chain.process(frame) for frame in clip(16)]
+        assert threading.active_count() == threads
+        chain.reset()
+        assert chain.process(Frame(blobs.paint([]), 0, 0.0)).status == ()
+    assert results[0].status == (FaceStatus.TRACKED,) * 2
+    assert results[13].status == (FaceStatus.TRACKED, FaceStatus.HELD)
+
+
+def test_closing_early_stops_all_threads_and_the_source() -> None:
+    stopped = threading.Event()
+
+    def endless() -> Iterator[Frame]:
+        try:
+            for k in range(10**9):
+                yield Frame(blobs.paint([(60, 60, 40, 0)]), k, k / 25)
+        finally:
+            stopped.set()
+
+    before = threading.active_count()
+    with pipeline() as chain:
+        run = chain.run(endless())
+        assert finishes(lambda: next(run)).frame.index == 0
+        with pytest.raises(InputError, match="second run"):
+            chain.run([])
+        with pytest.raises(InputError, match="a run is going on"):
+            chain.process(Frame(blobs.paint([]), 0, 0.0))
+        finishes(run.close)
+        assert stopped.wait(5) and threading.active_count() == before
+        assert list(run) == []
+        assert len(finishes(lambda: list(chain.run(clip(3))))) == 3
+        for result in chain.run(endless()):  # an iterator that is dropped stops as well
+            assert result.frame.index == 0
+            break
+        assert len(finishes(lambda: list(chain.run(clip(3))))) == 3
+
+
+def test_an_error_of_the_source_comes_after_all_its_frames() -> None:
+    def broken() -> Iterator[Frame]:
+        yield from clip(14)  # the second face is lost at frame 12: frames wait for it
+        raise OSError("the camera is gone")
+
+    with pipeline() as chain:
+        run, results = chain.run(broken()), []
+        with pytest.raises(OSError, match="the camera is gone"):
+            finishes(lambda: [results.append(r) for r in run])
+    assert [r.frame.index for r in results] == list(range(14))
+
+
+def test_an_error_of_a_stage_reaches_the_caller() -> None:
+    def fail(crops: np.ndarray) -> dict[str, np.ndarray]:
+        raise RuntimeError("out of memory")
+
+    engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], fail)}
+    with Pipeline(CONFIG, engines=engines) as chain, pytest.raises(RuntimeError, match="out of memory"):
+        finishes(lambda: list(chain.run(clip(3))))
+
+
+def test_times_that_go_back_are_an_error() -> None:
+    frames = clip(3)
+    with pipeline() as chain, pytest.raises(InputError, match=r"got frame 0 at 0.000 s after 0.090 s"):
+        finishes(lambda: list(chain.run([frames[2], frames[0]])))
+
+
+def test_live_drops_frames_instead_of_falling_behind() -> None:
+    def camera() -> Iterator[Frame]:
+        for k, frame in enumerate(clip(30)):
+            time.sleep(0.002)
+            yield Frame(frame.pixels, k, frame.pts_s)
+
+    def slow(crops: np.ndarray) -> dict[str, np.ndarray]:
+        time.sleep(0.02)
+        return blobs.regress(crops)
+
+    engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], slow)}
+    with Pipeline(CONFIG, engines=engines) as chain:
+        run = chain.run(camera(), live=True)
+        results = finishes(lambda: list(run))
+    assert run.dropped > 0
+    assert len(results) + run.dropped == 30
+    assert sum(r.dropped_before for r in results) == run.dropped
+    assert results[-1].frame.index == 29
+    jumps = np.diff([r.frame.index for r in results])
+    assert [r.dropped_before for r in results[1:]] == (jumps - 1).tolist()
+
+
+@pytest.mark.parametrize("stop", [3, 11, 12, 14, 16, 31, 38])
+def test_a_resumed_run_equals_an_uninterrupted_one(stop: int) -> None:
+    frames = clip()
+    with pipeline() as chain:
+        whole = finishes(lambda: list(chain.run(frames)))
+        states: list[PipelineState] = []
+        run = chain.run(frames)
+        for result in run:
+            assert run.state is not None
+            states.append(run.state)
+            if result.frame.index == stop:
+                break
+        run.close()
+    assert states[-1].after_index == stop
+    with pipeline() as chain:
+        rest = finishes(lambda: list(chain.run(frames[stop + 1:], state=states[-1], recent=whole[:stop + 1])))
+    assert len(rest) == len(frames) - stop - 1
+    for got, want in zip(rest, whole[stop + 1:], strict=True):
+        same(got, want)
+
+
+class Painter:
+    """A crop stage that makes every crop black and says it was half hidden."""
+
+    name = "paint"
+
+    def apply(self, crops: FaceCrops, occlusion: Occlusion | None) -> tuple[FaceCrops, Occlusion | None]:
+        assert occlusion is None
+        count, size = len(crops), crops.size
+        seen = Occlusion(np.zeros((count, 3, size, size), np.float32), np.ones((count, 1, size, size), np.float32),
+                         np.full(count, 0.5, np.float32))
+        return FaceCrops(np.zeros_like(crops.pixels), crops.crop_from_frame, crops.track_ids), seen
+
+
+def test_crop_stages_plug_in_before_the_regressor() -> None:
+    with pipeline(crop_stages=[Painter()]) as chain:
+        result = chain.process(clip(1)[0])
+    assert result.occlusion is not None and result.occlusion.visible_fraction.tolist() == [0.5, 0.5]
+    assert result.coefficients.identity[0, 0] == 0  # the fake regressor puts the crop's brightness there
+    assert "paint" in result.timings_ms
+
+
+def test_smoothing_can_be_switched_off() -> None:
+    config = PipelineConfig(meshes=False, smooth=SmoothConfig(enabled=False), gaps=GapConfig(max_gap_s=0))
+    with pipeline(config) as chain:
+        results = finishes(lambda: list(chain.run(clip(10))))
+    identity = [float(r.coefficients.identity[0, 0]) for r in results]
+    assert len(set(identity)) > 1
+    with pipeline() as chain:
+        smoothed = [float(r.coefficients.identity[0, 0]) for r in finishes(lambda: list(chain.run(clip(10))))]
+    np.testing.assert_allclose(smoothed[-1], np.mean(identity), rtol=1e-3)
+
+
+def test_missing_weights_are_told_and_opened_engines_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[FakeEngine] = []
+
+    def open_some(name: str, profile: str, **options: Any) -> FakeEngine:
+        if name == "regressor":
+            raise ModelFileError("no regressor here")
+        opened.append(blobs.open_fake(name))
+        return opened[-1]
+
+    monkeypatch.setattr("rtface.pipeline.open_engine", open_some)
+    with pytest.raises(ModelFileError, match="no regressor"):
+        Pipeline(CONFIG)
+    assert len(opened) == 2
+    for engine in opened:
+        with pytest.raises(RuntimeError, match="after close"):
+            engine.run()
+
+
+def test_engines_given_by_the_caller_stay_open() -> None:
+    engines = blobs.engines()
+    with Pipeline(CONFIG, engines=engines) as chain:
+        chain.process(clip(1)[0])
+    with Pipeline(CONFIG, engines=engines) as chain:
+        assert len(chain.process(clip(1)[0]).tracks) == 2

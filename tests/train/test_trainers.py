@@ -1,0 +1,86 @@
+"""Trainers run on a CPU for a few steps, stop and go on, and write what the run time loads."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from rtface.errors import InputError, ModelFileError
+from rtface.synth import shards
+from rtface.synth.config import SynthConfig
+from rtface.train import common, data, detector, landmarks, regressor
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    list(shards.write(root / "faces", 12, config=SynthConfig(size=96, clean_twin=False)))
+    list(shards.write(root / "scenes", 12, kind="scenes", scene_size=(128, 128)))
+    return root
+
+
+def _arguments(folders, run, kind, *extra):
+    return ["--data", str(folders / kind), "--run", str(run), "--batch", "4", "--workers", "0", "--save-every", "1",
+            "--device", "cpu", "--threads", "1", *extra]
+
+
+@pytest.mark.parametrize(("module", "kind", "extra"), [(landmarks, "faces", ()), (regressor, "faces", ("--size", "64")),
+                                                       (detector, "scenes", ("--size", "128"))])
+def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
+    module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
+    first = common.load_checkpoint(tmp_path / "last.pt")
+    module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "3", "--resume"])
+    second = common.load_checkpoint(tmp_path / "last.pt")
+    assert (first["step"], second["step"]) == (1, 3)
+    assert any(not torch.equal(a, b) for a, b in zip(first["module"].values(), second["module"].values(), strict=True))
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "3"] and all(float(row["loss"]) > 0 for row in rows)
+
+
+def test_export_writes_weights_with_their_recipe(folders, tmp_path):
+    detector.main([*_arguments(folders, tmp_path / "run", "scenes", "--size", "128"), "--steps", "1", "--export",
+                   str(tmp_path / "weights")])
+    described = json.loads((tmp_path / "weights" / "detector.compact.json").read_text())
+    assert described["training"]["samples_seen"] == 4 and described["training"]["data"]["kind"] == "scenes"
+    assert (tmp_path / "weights" / "detector.compact.onnx.gz").stat().st_size > 100_000
+
+
+def test_resume_without_a_checkpoint_says_what_to_do(folders, tmp_path):
+    with pytest.raises(ModelFileError, match="start without --resume"):
+        landmarks.main([*_arguments(folders, tmp_path, "faces"), "--steps", "1", "--resume"])
+
+
+def test_data_of_the_wrong_kind_is_named(folders, tmp_path):
+    with pytest.raises(InputError, match="without scenes_"):
+        detector.main([*_arguments(folders, tmp_path, "faces"), "--steps", "1"])
+
+
+def test_labels_follow_their_crop(folders):
+    shard = data.load_shard(data.find_shards(folders / "faces", "faces")[0])
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        sample = data.crop_sample(rng, shard, index, 128, negatives=0.0)
+        assert sample.crop.shape == (3, 128, 128) and sample.presence == 1
+        middle = sample.landmarks.mean(axis=0)
+        assert (np.abs(middle - 64) < 40).all()
+        assert 30 < np.ptp(sample.landmarks, axis=0).max() < 128
+
+
+def test_shards_are_kept_and_other_settings_refused(folders, tmp_path):
+    config = SynthConfig(size=64, clean_twin=True)
+    assert list(shards.write(tmp_path, 3, config=config))[-1] == (1, 1)
+    written = (tmp_path / "faces_00000.npz").stat().st_mtime_ns
+    list(shards.write(tmp_path, 3, config=config))
+    assert (tmp_path / "faces_00000.npz").stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="other settings .config."):
+        list(shards.write(tmp_path, 3, config=SynthConfig(size=96)))
+    shard = data.load_shard(tmp_path / "faces_00000.npz")
+    assert shards.decode(shard.blob("clean", 2)).shape == (64, 64, 3)
+    assert set(np.unique(shards.decode(shard.blob("mask", 1)))) <= {0, 1, 2}
+
+
+def test_learning_rate_warms_up_and_decays():
+    rates = [common.learning_rate(s, total=100, peak=1.0, warmup=10) for s in range(101)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[100] == pytest.approx(0.01)
