@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,13 @@ import typer
 
 from rtface import __version__
 from rtface.errors import RenderError, RtfaceError
+from rtface.synth.commands import app as synth_app
 
 app = typer.Typer(name="rtface", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Face video to 3D face meshes in real time, also where something hides the face.")
 weights_app = typer.Typer(no_args_is_help=True, help="The networks that rtface ships.")
 app.add_typer(weights_app, name="weights")
+app.add_typer(synth_app, name="synth")
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Formats = Annotated[list[str] | None, typer.Option(
@@ -31,7 +34,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier ru
 
 def main() -> None:
     """Entry point of the ``rtface`` command."""
-    app()
+    with _errors(debug=False):
+        app()
 
 
 @contextmanager
@@ -41,12 +45,12 @@ def _errors(debug: bool, *, interrupted: str = "") -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         print(f"rtface: interrupted{interrupted}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        sys.exit(130)
     except RtfaceError as exc:
         if debug:
-            raise
+            traceback.print_exc()
         print(f"rtface: {' '.join(str(exc).split())}", file=sys.stderr)
-        raise typer.Exit(1) from exc
+        sys.exit(1)
 
 
 def _version(wanted: bool) -> None:
@@ -135,6 +139,74 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
         count = f"about {facts.frame_count} frames" if facts.frame_count else "number of frames unknown"
         print(f"{facts.name}: {facts.kind}, {facts.codec}\n{facts.width} × {facts.height} px, turned by "
               f"{facts.rotation_deg}°\n{rate}, {length}, {count}")
+
+
+@app.command()
+def evaluate(
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|videos", help="What to measure.")],
+    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
+    weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
+    peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
+    peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
+    faces: Annotated[int | None, typer.Option(help="videos: follow at most this many faces.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="videos: contact sheet of the free clips.")] = None,
+    sheet_all: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for pictures to look at, "
+                                                        "whatever their rights.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the JSON line to this file.")] = None,
+    profile: Profile = "compact",
+    backend: Backend = "auto",
+    threads: Threads = None,
+    debug: Debug = False,
+) -> None:
+    """Measure on labelled pictures and real clips: tables, and one JSON document as the last line."""
+    with _errors(debug):
+        import cv2
+
+        from rtface.evaluate.commands import EvaluateOptions
+        from rtface.evaluate.commands import evaluate as run
+        from rtface.evaluate.networks import NetworkOptions
+
+        cv2.setNumThreads(1)
+        networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
+                                  threads=threads)
+        options = EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
+                                  sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
+        report = run(protocol, options, progress=lambda line: _say(line, quiet=False))
+        print(f"{report.text()}\n{report.json_line()}")
+
+
+@app.command()
+def evaluate(
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|videos", help="What to measure.")],
+    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack.")],
+    profile: Profile = "compact",
+    backend: Backend = "auto",
+    threads: Threads = None,
+    weights: Annotated[Path | None, typer.Option(help="Folder of other weights than the shipped ones.")] = None,
+    peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
+    peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
+    faces: Annotated[int | None, typer.Option(help="videos: follow at most this many faces.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="videos: contact sheet of the free clips.")] = None,
+    sheet_all: Annotated[Path | None, typer.Option(help="Private folder for pictures to look at.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write the JSON document into this file.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure the networks on real, labelled faces; the last line is JSON."""
+    with _errors(debug):
+        from rtface.evaluate.commands import EvaluateOptions
+        from rtface.evaluate.commands import evaluate as run
+        from rtface.evaluate.networks import NetworkOptions
+
+        networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
+                                  threads=threads)
+        report = run(protocol, EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
+                                               sets=tuple(sets or ()), faces=faces, sheet=sheet,
+                                               sheet_all=sheet_all, json=json),
+                     progress=lambda line: _say(line, False))
+        print(report.text())
+        print(report.json_line())
 
 
 @weights_app.command("list")

@@ -68,10 +68,12 @@ class TrackerConfig:
     """The detector runs at least every so many frames."""
     search_frames: int = 5
     """The detector runs every so many frames while fewer faces than wanted are followed (each one without any)."""
-    match_iou: float = 0.3
-    """A detection that overlaps a followed face more than this is that face."""
-    duplicate_iou: float = 0.5
-    """Of two followed faces that overlap more than this the younger one goes."""
+    match_overlap: float = 0.5
+    """A detection that shares more than this part of the smaller box with a followed face is that face."""
+    refit_iou: float = 0.5
+    """A followed face whose box agrees less than this with its detection is measured anew from the detection."""
+    duplicate_overlap: float = 0.6
+    """Of two followed faces that share more than this part of the smaller box the younger one goes."""
     forget_s: float = 3.0
     """A face that is found again within this time near its old place gets its old id."""
     reunite_distance: float = 1.5
@@ -80,7 +82,7 @@ class TrackerConfig:
     def __post_init__(self) -> None:
         for name in ("faces", "interval_frames", "search_frames"):
             _whole(self, name, 1)
-        for name in ("min_presence_new", "min_presence", "match_iou", "duplicate_iou"):
+        for name in ("min_presence_new", "min_presence", "match_overlap", "refit_iou", "duplicate_overlap"):
             _number(self, name, 0, 1)
         _number(self, "forget_s", 0)
         _number(self, "reunite_distance", 0)
@@ -119,7 +121,7 @@ class GapConfig:
     """What happens while a face cannot be measured."""
 
     hold_s: float = 0.5
-    """A lost face's last values are repeated for this long, then it is absent."""
+    """A lost face's last values are repeated for this long (not longer than it was followed), then it is absent."""
     max_gap_s: float = 1.0
     """Offline: when a face is found again within this time, the values between are interpolated."""
     max_buffered: int = 64

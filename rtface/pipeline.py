@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 from rtface.config import PipelineConfig
 from rtface.errors import InputError
@@ -30,6 +30,8 @@ from rtface.types import Array, FaceCrops, FaceStatus, Frame, FrameResult, Occlu
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
 """Names of the networks that a pipeline runs."""
+SOURCE_PATIENCE_S: Final = 2.0
+"""How long a run that is closed waits for its source's thread."""
 
 
 class CropStage(Protocol):
@@ -197,11 +199,8 @@ class Run(Iterator[FrameResult]):
         self._results: BoundedChannel[tuple[FrameResult, PipelineState]] = BoundedChannel(2)
         self.state: PipelineState | None = None
         """What the stages remembered after the result last given out; None before the first one."""
-        self._workers: tuple[Worker[Any], ...] = (
-            Worker("source", _timed(source), self._frames),
-            Worker("stages", _chain(pipeline, self._frames, gaps), self._results))
-        for worker in self._workers:
-            worker.start()
+        self._source = Worker("source", _timed(source), self._frames).start()
+        self._stages = Worker("stages", _chain(pipeline, self._frames, gaps), self._results).start()
 
     @property
     def dropped(self) -> int:
@@ -226,12 +225,16 @@ class Run(Iterator[FrameResult]):
         return result
 
     def close(self) -> None:
-        """Stop all threads and wait for them; what was not given out is lost. A second call does nothing."""
+        """Stop all threads and wait for them; what was not given out is lost. A second call does nothing.
+
+        A source that hangs is left behind after two seconds; its thread ends with its next frame.
+        """
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
-            stopped = [worker.stop() for worker in reversed(self._workers)]
-            if all(stopped):
+            self._frames.cancel()
+            if self._stages.stop():
                 pipeline._running = False
+            self._source.stop(SOURCE_PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self
@@ -241,7 +244,7 @@ class Run(Iterator[FrameResult]):
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_workers") and not sys.is_finalizing():
+        if hasattr(self, "_stages") and not sys.is_finalizing():
             self.close()
 
 

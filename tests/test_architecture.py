@@ -59,7 +59,7 @@ THIRD_PARTY = {
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
     "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
     "openvino": {"inference/openvino.py", "bench"},
-    "typer": {"cli.py"},
+    "typer": {"cli.py", "synth/commands.py"},
     "rich": {"cli.py"},
 }
 """Who may import a package, as folders or files of rtface."""

@@ -168,7 +168,14 @@ def test_backends_that_do_not_exist_are_told(tmp_path: Path, video: Path) -> Non
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     result = rtface("convert", tmp_path / "missing.mp4", tmp_path / "out", "--debug")
-    assert result.exception is not None and "no such file" in str(result.exception)
+    assert result.exit_code == 1 and "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("rtface: ")
+
+
+def test_commands_of_the_factory_and_the_protocols_are_there(tmp_path: Path) -> None:
+    assert "preview" in rtface("synth", "--help").stdout
+    result = rtface("evaluate", "landmarks", "--data", tmp_path / "nowhere")
+    assert result.exit_code == 1 and "nowhere" in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_version_and_info(video: Path) -> None:

@@ -140,6 +140,24 @@ def test_closing_early_stops_all_threads_and_the_source() -> None:
         assert len(finishes(lambda: list(chain.run(clip(3))))) == 3
 
 
+def test_a_source_that_hangs_does_not_hold_up_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtface.pipeline.SOURCE_PATIENCE_S", 0.1)
+    release = threading.Event()
+
+    def hanging() -> Iterator[Frame]:
+        yield clip(1)[0]
+        release.wait(20)
+
+    with pipeline() as chain:
+        run = chain.run(hanging(), live=True)
+        assert finishes(lambda: next(run)).frame.index == 0
+        started = time.monotonic()
+        finishes(run.close)
+        assert time.monotonic() - started < 2
+        assert len(finishes(lambda: list(chain.run(clip(3))))) == 3
+    release.set()
+
+
 def test_an_error_of_the_source_comes_after_all_its_frames() -> None:
     def broken() -> Iterator[Frame]:
         yield from clip(14)  # the second face is lost at frame 12: frames wait for it

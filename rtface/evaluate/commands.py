@@ -13,7 +13,7 @@ from rtface.evaluate import detector, landmarks, looks, sheets, videos
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage
 from rtface.evaluate.peers import PeerDetector, Peers
-from rtface.evaluate.report import Report
+from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
@@ -37,8 +37,8 @@ class EvaluateOptions:
     """videos: follow at most this many faces."""
     sheet: Path | None = None
     """videos: contact sheet of the free clips."""
-    look: Path | None = None
-    """Private folder for pictures to look at, whatever their rights."""
+    sheet_all: Path | None = None
+    """Private folder, outside of git, for pictures to look at, whatever their rights."""
     json: Path | None = None
     """Also write the JSON document into this file."""
 
@@ -56,23 +56,24 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
         raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     if options.peers_only and options.peers is None:
         raise InputError("got --peers-only without --peers, expected the folder of the peers' files")
-    if options.look is not None:
-        sheets.private_folder(options.look)
+    if options.sheet_all is not None:
+        sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
     report = PROTOCOLS[protocol](Pack(options.data), options, engines or {}, progress)
-    if not any(len(found) for found in report.sets):
+    if not report.results:
         names = ", ".join(found.name for found in report.sets)
         problems = [str(problem) for found in report.sets for problem in found.problems.values()]
-        raise InputError(f"{options.data}: got no usable picture or clip in {names} ({len(problems)} problems"
-                         f"{', first: ' + problems[0] if problems else ''}), expected some; check the pack")
+        first = f", first: {problems[0]}" if problems else ""
+        raise InputError(f"{options.data}: got nothing to score in {names} ({count_problems(len(problems))}{first}), "
+                         f"expected pictures or clips, and labels or a peer to compare with; check the pack")
     if options.json is not None:
         write_atomic(options.json, (report.json_line() + "\n").encode())
     return report
 
 
 def _detector(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "detector", "faces", "sheet", "look")
+    _refuse(options, "detector", "faces", "sheet")
     names = () if options.peers_only else ("detector",)
     with Networks(options.networks, *names, engines=engines) as networks:
         detectors: dict[str, Detects] = {}
@@ -80,8 +81,10 @@ def _detector(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine
             detectors["rtface"] = detector_stage(networks.engines["detector"], detector.LOWEST_SCORE)
         if options.peers is not None:
             detectors["peer"] = PeerDetector(options.peers)
-        return detector.run(pack, detectors, min_score=DetectorConfig().min_score, sets=options.sets or detector.SETS,
-                            settings={"networks": networks.describe()})
+        folder, min_score = options.sheet_all, DetectorConfig().min_score
+        return detector.run(pack, detectors, min_score=min_score, sets=options.sets or detector.SETS,
+                            settings={"networks": networks.describe()}, look=None if folder is None else
+                            lambda seen: looks.doubtful_detections(seen, min_score, folder))
 
 
 def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
@@ -94,7 +97,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engin
             systems = landmarks.Systems(
                 detector_stage(ours["detector"], DetectorConfig().min_score), LandmarkNetwork(ours["landmarks"]),
                 MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers)
-        folder = options.look
+        folder = options.sheet_all
         return landmarks.run(pack, systems, sets=options.sets or landmarks.SETS,
                              settings={"networks": networks.describe()},
                              look=None if folder is None else lambda scored: looks.worst_landmarks(scored, folder))
@@ -108,8 +111,8 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
     def look(runs: Any) -> None:
         if options.sheet is not None:
             shown.extend(looks.clip_sheet(runs, model, options.sheet))
-        if options.look is not None:
-            looks.clip_pictures(runs, model, options.look)
+        if options.sheet_all is not None:
+            looks.clip_pictures(runs, model, options.sheet_all)
 
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
         report = videos.run(pack, networks.engines, model, faces=options.faces or TrackerConfig().faces,
@@ -129,5 +132,5 @@ def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:
     """InputError when an option was given that the protocol does not have."""
     for name in names:
         if getattr(options, name):
-            raise InputError(f"--{name.replace('_', '-')}: got a value, but the protocol {protocol} has no such "
-                             f"option; leave it out")
+            option = {"sets": "--set"}.get(name, f"--{name.replace('_', '-')}")
+            raise InputError(f"{option}: got a value, but the protocol {protocol} has no such option; leave it out")

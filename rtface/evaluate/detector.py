@@ -14,7 +14,7 @@ overlap by 0.2) and applied to the other half, and the other way round. Those fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -44,6 +44,7 @@ class Seen:
     """One picture, as everybody sees it."""
 
     set_name: str
+    sample: Sample
     detections: Mapping[str, Detections]
     """By detector: ``rtface`` (from LOWEST_SCORE on) and ``peer``."""
     label: FloatArray | None
@@ -67,14 +68,17 @@ class Refit(NamedTuple):
 
 
 def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets: Sequence[str] = SETS,
-        settings: Mapping[str, Any] | None = None) -> Report:
+        settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[Seen]], None] | None = None) -> Report:
     """Compare the detectors under the names ``rtface`` and ``peer`` (either may be missing) on sets of the pack.
 
     ``rtface`` must give its detections from :data:`LOWEST_SCORE` on; ``min_score`` is its threshold in use.
+    ``look`` gets what was seen, for pictures of where the detectors disagree.
     """
     read = [_open(pack, name) for name in sets]
     seen = [record for found in read for record in _look(found, detectors)]
-    names = [*(name for name in sets if any(s.set_name == name for s in seen)), POOLED]
+    if look is not None:
+        look(seen)
+    names = [*(name for name in sets if any(s.set_name == name for s in seen)), *([POOLED] if seen else [])]
     results = [line for name in names for line in _lines(_of(seen, name), name, detectors, min_score)]
     sweep = [line for name in names for line in _sweep(_of(seen, name), name)] if "rtface" in detectors else []
     notes = ["recall against labels counts the one labelled face of each picture; other faces in it are not labelled, "
@@ -100,11 +104,9 @@ def _open(pack: Pack, name: str) -> SampleSet:
 def _look(found: SampleSet, detectors: Mapping[str, Detects]) -> Iterator[Seen]:
     for number, (sample, pixels) in enumerate(found.pictures()):
         frame = Frame(pixels, number, 0.0)
-        yield Seen(found.name, {name: detector.detect(frame) for name, detector in detectors.items()}, _label(sample))
-
-
-def _label(sample: Sample) -> FloatArray | None:
-    return None if sample.points is None else boxes_from_landmarks(sample.points[None])
+        detections = {name: detector.detect(frame) for name, detector in detectors.items()}
+        label = None if sample.points is None else boxes_from_landmarks(sample.points[None])
+        yield Seen(found.name, sample, detections, label)
 
 
 def _of(seen: Sequence[Seen], name: str) -> list[Seen]:
@@ -118,7 +120,7 @@ def _pairs(detectors: Iterable[str]) -> list[tuple[str, str]]:
     return [*out, ("rtface", "peer")] if {"rtface", "peer"} <= set(names) else out
 
 
-def _boxes(record: Seen, who: str, min_score: float) -> tuple[FloatArray, FloatArray] | None:
+def boxes_of(record: Seen, who: str, min_score: float) -> tuple[FloatArray, FloatArray] | None:
     """Boxes and scores; None where there is no such reference."""
     if who == "labels":
         return None if record.label is None else (record.label, np.ones(1, np.float32))
@@ -133,7 +135,7 @@ def _counts(seen: Sequence[Seen], subject: str, reference: str, min_score: float
     rows: list[tuple[int, int, int]] = []
     overlaps: list[float] = []
     for number, record in enumerate(seen):
-        wanted, got = _boxes(record, reference, min_score), _boxes(record, subject, min_score)
+        wanted, got = boxes_of(record, reference, min_score), boxes_of(record, subject, min_score)
         if wanted is None or got is None:
             continue
         boxes = refits[number % 2].apply(got[0]) if refits else got[0]
@@ -149,7 +151,7 @@ def _fit(seen: Sequence[Seen], subject: str, reference: str, min_score: float,
     """Medians over loose pairs of all pictures, or of those whose number is ``half`` modulo 2; None without pairs."""
     shifts, scales = [], []
     for number, record in enumerate(seen):
-        wanted, got = _boxes(record, reference, min_score), _boxes(record, subject, min_score)
+        wanted, got = boxes_of(record, reference, min_score), boxes_of(record, subject, min_score)
         if wanted is None or got is None or (half is not None and number % 2 != half):
             continue
         pairs = match_boxes(got[0], got[1], wanted[0], PAIR_IOU)
@@ -167,7 +169,7 @@ def _lines(seen: Sequence[Seen], name: str, detectors: Mapping[str, Detects],
            min_score: float) -> Iterator[dict[str, Any]]:
     """Figures of one set at the threshold in use, before and after the re-fit."""
     for subject, reference in _pairs(detectors):
-        if not any(_boxes(s, reference, min_score) is not None for s in seen):
+        if not any(boxes_of(s, reference, min_score) is not None for s in seen):
             continue
         halves = {half: _fit(seen, subject, reference, min_score, 1 - half) for half in (0, 1)}
         yield _line(seen, name, subject, reference, min_score, None)

@@ -1,4 +1,4 @@
-"""What people look at: meshes over clips, and the worst landmarks over their pictures."""
+"""What people look at: meshes over clips, faces that were missed, and the worst landmarks over their pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Final, Self
 import numpy as np
 
 from rtface.evaluate import sheets
+from rtface.evaluate.detector import Seen, boxes_of
 from rtface.evaluate.landmarks import SYSTEMS, Scored
-from rtface.evaluate.metrics import nme_interocular
+from rtface.evaluate.metrics import match_boxes, nme_interocular
 from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.videos import ClipRun
 from rtface.geometry import FloatArray
+from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context
 from rtface.stages.mesh import MeshBuilder
@@ -24,6 +26,7 @@ from rtface.types import FrameResult
 WORST: Final = 12
 LABEL_COLOR: Final = (60, 230, 90)
 POINT_COLOR: Final = (255, 70, 60)
+BOX_COLORS: Final = {"labels": LABEL_COLOR, "peer": (70, 120, 255), "rtface": POINT_COLOR}
 STYLE: Final = Style(opacity=0.8, color=(0.62, 0.74, 0.80))
 
 
@@ -92,16 +95,43 @@ def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, 
         sheets.write_picture(folder / f"worst_{name}.jpg", sheets.grid(cells, columns))
 
 
-def _scored_cell(face: Scored, system: str, error: float, side: int) -> Pixels:
-    from rtface.io import read_picture
+def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *, side: int = 300,
+                        columns: int = 6) -> None:
+    """Pictures where a face was missed or found by one detector only: label in green, rtface in red, peer in blue."""
+    cells = []
+    for record in seen:
+        boxes = {who: found[0] for who in ("labels", "peer", "rtface")
+                 if (who == "labels" or who in record.detections) and (found := boxes_of(record, who, min_score))}
+        judged = boxes.get("rtface", boxes.get("peer", np.zeros((0, 4), np.float32)))
+        missed = [who for who in ("labels", "peer") if who in boxes
+                  and (match_boxes(boxes[who], np.ones(len(boxes[who])), judged).reference < 0).any()]
+        extra = len(judged) > len(boxes.get("peer", judged))
+        if missed or extra:
+            picture = read_picture(record.sample.file)
+            for who, rows in boxes.items():
+                picture = sheets.with_boxes(picture, rows, BOX_COLORS[who])
+            text = " ".join([*(f"missed {who}" for who in missed), *(["extra"] if extra else [])])
+            cells.append(sheets.labelled(sheets.fit(picture, side, side), f"{text}  {Path(record.sample.path).stem}"))
+    if cells:
+        sheets.write_picture(folder / "doubtful_detections.jpg", sheets.grid(cells, columns))
 
+
+def _scored_cell(face: Scored, system: str, error: float, side: int) -> Pixels:
+    """The face and its surroundings, twice as wide as the labelled points."""
     assert face.sample.points is not None
-    enlarge = max(1, round(1.5 * side / 512))
-    picture = sheets.with_points(read_picture(face.sample.file), face.sample.points, LABEL_COLOR, enlarge=enlarge)
-    points: FloatArray = face.points[system] * enlarge
+    low, high = face.sample.points.min(axis=0), face.sample.points.max(axis=0)
+    center, half = (low + high) / 2, float((high - low).max())
+    picture = read_picture(face.sample.file)
+    left, top = (int(v) for v in np.maximum(center - half, 0))
+    right, bottom = (int(v) for v in np.ceil(center + half))
+    view = sheets.fit(picture[top:bottom, left:right], side, side)
+    height, width = picture[top:bottom, left:right].shape[:2]
+    scale = side / max(height, width)
+    shift = (np.array([side, side]) - np.array([width, height]) * scale) / 2 - np.array([left, top]) * scale
+    for points, color in ((face.sample.points, LABEL_COLOR), (face.points[system], POINT_COLOR)):
+        view = sheets.with_points(view, (points * scale + shift).astype(np.float32), color)
     text = f"{100 * error:.1f} %" if np.isfinite(error) else "not found"
-    return sheets.labelled(sheets.fit(sheets.with_points(picture, points, POINT_COLOR), side, side),
-                           f"{text}  {Path(face.sample.path).stem}")
+    return sheets.labelled(view, f"{text}  {Path(face.sample.path).stem}")
 
 
 def _dotted(result: FrameResult) -> Pixels:

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, get_args
 
 import numpy as np
 
 from rtface.config import Backend, DetectorConfig, Profile, TrackerConfig
+from rtface.errors import InputError
 from rtface.evaluate.report import describe_network
 from rtface.geometry import FloatArray, pose_vertices
 from rtface.inference import Engine, open_engine
@@ -33,6 +34,10 @@ class NetworkOptions:
     profile: Profile = "compact"
     backend: Backend = "auto"
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile not in get_args(Profile):
+            raise InputError(f"profile: got {self.profile!r}, expected one of {', '.join(get_args(Profile))}")
 
 
 class Networks:

@@ -74,6 +74,11 @@ class Report:
         return json.dumps(self.document(), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def count_problems(count: int) -> str:
+    """1 → "1 problem"."""
+    return f"{count} problem{'' if count == 1 else 's'}"
+
+
 def percent(share: float, digits: int = 2) -> str:
     """0.0369 → "3.69"; "-" for NaN or infinity."""
     return f"{100 * share:.{digits}f}" if math.isfinite(share) else "-"
@@ -128,7 +133,7 @@ def _set_lines(found: SampleSet) -> list[str]:
     if found.unlabelled:
         lines.append(f"{found.name}: {found.unlabelled} pictures have no points and are left out")
     if found.problems:
-        lines.append(f"{found.name}: {len(found.problems)} problems, left out:")
+        lines.append(f"{found.name}: {count_problems(len(found.problems))}, left out:")
         shown = list(found.problems.values())[:_SHOWN_PROBLEMS]
         lines += [f"  {problem}" for problem in shown]
         if len(found.problems) > len(shown):

@@ -62,15 +62,22 @@ def fit(pixels: Pixels, width: int, height: int) -> Pixels:
     return out
 
 
-def with_points(pixels: Pixels, points: FloatArray, color: tuple[int, int, int], *, enlarge: int = 1) -> Pixels:
+def with_points(pixels: Pixels, points: FloatArray, color: tuple[int, int, int]) -> Pixels:
     """A copy of a picture with dots at points (P, 2) px; those that are not finite are left out."""
-    out = np.ascontiguousarray(pixels).copy() if enlarge == 1 else cv2.resize(
-        np.ascontiguousarray(pixels), None, fx=enlarge, fy=enlarge, interpolation=cv2.INTER_CUBIC)
+    out = np.ascontiguousarray(pixels).copy()
     radius = max(1, round(max(out.shape[:2]) / 320))
-    for x, y in points[np.isfinite(points).all(axis=1)] * enlarge:
-        if abs(x) < 1e5 and abs(y) < 1e5:
-            cv2.circle(out, (int((x - 0.5) * 16), int((y - 0.5) * 16)), radius * 16, color, -1, cv2.LINE_AA, 4)
-    return np.asarray(out, np.uint8)
+    for x, y in points[(np.abs(points) < 1e5).all(axis=1)]:
+        cv2.circle(out, (int((x - 0.5) * 16), int((y - 0.5) * 16)), radius * 16, color, -1, cv2.LINE_AA, 4)
+    return out
+
+
+def with_boxes(pixels: Pixels, boxes_xyxy: FloatArray, color: tuple[int, int, int]) -> Pixels:
+    """A copy of a picture with outlines of boxes (M, 4) px."""
+    out = np.ascontiguousarray(pixels).copy()
+    width = max(1, round(max(out.shape[:2]) / 250))
+    for x0, y0, x1, y1 in np.clip(boxes_xyxy, -1e4, 1e4).round().astype(int).tolist():
+        cv2.rectangle(out, (x0, y0), (x1, y1), color, width)
+    return out
 
 
 def labelled(pixels: Pixels, text: str) -> Pixels:

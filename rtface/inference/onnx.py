@@ -17,11 +17,7 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)"
 
 
 class OnnxEngine:
-    """A weight file on ONNX Runtime's CPU provider.
-
-    Weights are stored as float16 behind Cast nodes; graph optimisation folds the casts away at load time, so the
-    computation is float32 with no cost per run.
-    """
+    """A weight file on ONNX Runtime's CPU provider, in float32, with all of its graph optimisations."""
 
     def __init__(self, spec: EngineSpec, *, threads: int | None = None) -> None:
         """spec from :func:`rtface.inference.read_spec`; threads None: one per physical core, at most 8.

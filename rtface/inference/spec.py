@@ -1,24 +1,29 @@
 """What a network takes and gives: the only description of its tensors, read from the json beside its weights.
 
-``<name>.<profile>.json`` lies beside ``<name>.<profile>.onnx`` and holds: name, profile, basis, inputs and outputs
-(lists of {name, shape, dtype}; letters in a shape are free sizes), sha256 of the onnx file, config, training,
-metrics, licence.
+``<name>.<profile>.json`` lies beside ``<name>.<profile>.onnx.gz`` (or the same without gzip, ``.onnx``) and holds:
+name, profile, basis, inputs and outputs (lists of {name, shape, dtype}; letters in a shape are free sizes), sha256 of
+the network's file as it is stored, config, training, metrics, licence.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from rtface.errors import InputError, ModelFileError
 from rtface.paths import WEIGHTS
 from rtface.types import Array
+
+SUFFIXES: Final = (".onnx.gz", ".onnx")
+"""Of network files; the first that exists is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,9 @@ class EngineSpec:
     basis: str = ""
     """Identifier of the morphable model that outputs refer to; empty when there is none."""
     sha256: str = ""
-    """Of the onnx file, hexadecimal; empty for engines without a file."""
+    """Of the network's file as it is stored, hexadecimal; empty for engines without a file."""
     path: Path | None = None
-    """The onnx file; None for engines without a file."""
+    """The network's file; None for engines without a file."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The network's own configuration, as trained."""
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -94,22 +99,23 @@ class EngineSpec:
 def read_spec(name: str, profile: str, *, folder: Path | None = None) -> EngineSpec:
     """Read ``<name>.<profile>.json`` of a weights folder (None: the shipped one).
 
-    ModelFileError when the json or its onnx file is missing, or when the json does not describe a network; the
-    message names the command that makes the file. The onnx file's content is not read: see :func:`verify_weights`.
+    ModelFileError when the json or the network's file is missing, or when the json does not describe a network; the
+    message names the command that makes the file. The network itself is not read: see :func:`verify_weights`.
     """
     folder = WEIGHTS if folder is None else folder
     stem = f"{name}.{profile}"
-    onnx, meta = folder / f"{stem}.onnx", folder / f"{stem}.json"
-    for path in (meta, onnx):
-        if not path.is_file():
-            known = ", ".join(f"{s.name}.{s.profile}" for s in shipped_specs(folder)) or "none"
-            raise ModelFileError(f"weights of {name}, profile {profile}: got no file {path} (there are: {known}), "
-                                 f"expected {path.name}; make it with: {_train_command(name, profile)}")
+    meta = folder / f"{stem}.json"
+    network = next((p for p in (folder / f"{stem}{suffix}" for suffix in SUFFIXES) if p.is_file()), None)
+    if network is None or not meta.is_file():
+        missing = meta if network is not None else folder / f"{stem}{SUFFIXES[0]}"
+        known = ", ".join(f"{s.name}.{s.profile}" for s in shipped_specs(folder)) or "none"
+        raise ModelFileError(f"weights of {name}, profile {profile}: got no file {missing} (there are: {known}), "
+                             f"expected {missing.name}; make it with: {_train_command(name, profile)}")
     try:
         data = json.loads(meta.read_text(encoding="utf-8"))
         spec = EngineSpec(name=str(data["name"]), profile=str(data["profile"]), inputs=_tensors(data["inputs"]),
                           outputs=_tensors(data["outputs"]), basis=str(data.get("basis") or ""),
-                          sha256=str(data["sha256"]), path=onnx, config=dict(data.get("config") or {}),
+                          sha256=str(data["sha256"]), path=network, config=dict(data.get("config") or {}),
                           training=dict(data.get("training") or {}), metrics=dict(data.get("metrics") or {}),
                           licence=str(data.get("licence") or ""))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as exc:
@@ -123,17 +129,15 @@ def read_spec(name: str, profile: str, *, folder: Path | None = None) -> EngineS
 
 
 def shipped_specs(folder: Path | None = None) -> tuple[EngineSpec, ...]:
-    """Every network of a weights folder (None: the shipped one) whose onnx and json files are both there, sorted."""
+    """Every network of a weights folder (None: the shipped one) that has a file and a json, sorted."""
     folder = WEIGHTS if folder is None else folder
-    if not folder.is_dir():
-        return ()
-    pairs = [path.name.removesuffix(".onnx").rpartition(".") for path in sorted(folder.glob("*.*.onnx"))
-             if path.with_suffix(".json").is_file()]
+    stems = {path.name.removesuffix(suffix) for suffix in SUFFIXES for path in folder.glob(f"*.*{suffix}")}
+    pairs = [stem.rpartition(".") for stem in sorted(stems) if (folder / f"{stem}.json").is_file()]
     return tuple(read_spec(name, profile, folder=folder) for name, _, profile in pairs)
 
 
 def verify_weights(spec: EngineSpec) -> bytes:
-    """Read the onnx file and compare its hash; returns its bytes, so that what was checked is what is loaded.
+    """Read the network's file and compare its hash; returns the onnx bytes, so what was checked is what is loaded.
 
     ModelFileError when the file cannot be read or its sha256 differs from the json's.
     """
@@ -150,7 +154,13 @@ def verify_weights(spec: EngineSpec) -> bytes:
         raise ModelFileError(f"{spec.path}: got sha256 {digest[:12]}…, expected {spec.sha256[:12]}… as in its json; "
                              f"the file is damaged or from another version: reinstall rtface or make it again with: "
                              f"{_train_command(spec.name, spec.profile)}")
-    return content
+    if spec.path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise ModelFileError(f"{spec.path}: got {exc}, expected a gzip-compressed onnx network; make it again with: "
+                             f"{_train_command(spec.name, spec.profile)}") from exc
 
 
 def match_tensors(spec: EngineSpec, got: Sequence[TensorSpec], want: Sequence[TensorSpec], kind: str) -> None:

@@ -109,7 +109,7 @@ class VideoSource:
                     index = plan.rank(decoded.pts) - 1
                 index += 1
                 pts_s = timeline.next(decoded.time)
-                shown_s = max(frame_s, float(decoded.duration * decoded.time_base))
+                shown_s = max(frame_s, float(decoded.duration * (decoded.time_base or 0)))
                 damage.note_time(pts_s, corrupt=decoded.is_corrupt)
                 choice = picker.pick(index, pts_s)
                 if choice == "stop":

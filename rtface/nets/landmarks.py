@@ -17,9 +17,9 @@ PIXEL_SCALE: Final = 4.0
 
 @dataclass(frozen=True, slots=True)
 class LandmarkNetConfig:
-    """``compact`` is MobileNetV3-large at 128 px, ``paper`` the same trunk at 224 px."""
+    """``compact`` is MobileNetV3-small at 128 px, ``paper`` MobileNetV3-large at 224 px."""
 
-    trunk: MobileNetConfig = field(default_factory=lambda: MobileNetConfig("large"))
+    trunk: MobileNetConfig = field(default_factory=lambda: MobileNetConfig("small"))
     size: int = 128
 
     @classmethod

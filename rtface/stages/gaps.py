@@ -26,6 +26,8 @@ class _Row:
     identifier: int
     index: int
     pts_s: float
+    first_s: float
+    """When the face was first measured, or found again after it had been forgotten."""
     box: Array
     score: float
     landmarks: Array
@@ -49,8 +51,9 @@ class GapFiller:
     """Adds held and interpolated faces to results that hold measured faces only.
 
     With ``lookahead`` (files) a frame waits while a face that is missing in it may still come back within
-    ``max_gap_s``; otherwise results pass at once, and lost faces can only be held (live). Held and interpolated
-    faces have no visible region, and less confidence. Results must have no mesh yet.
+    ``max_gap_s``; otherwise results pass at once, and lost faces can only be held (live). No face is held for longer
+    than it was followed before, so that a short mistake stays short. Held and interpolated faces have no visible
+    region, and less confidence. Results must have no mesh yet.
     """
 
     def __init__(self, config: GapConfig | None = None, *, lookahead: bool, faces: int = 2**31) -> None:
@@ -73,7 +76,7 @@ class GapFiller:
     def push(self, result: FrameResult) -> list[FrameResult]:
         """Take the next frame; returns the frames that are ready, in order (often just this one, maybe none)."""
         now = result.frame.pts_s
-        present = {row.identifier: row for row in _rows(result)}
+        present = {row.identifier: row for row in self._rows(result)}
         for pending in self._waiting:
             for identifier in present.keys() & pending.missing.keys():
                 before = pending.missing[identifier]
@@ -98,7 +101,18 @@ class GapFiller:
         """Take over from results already given out (a resumed run): only what was measured in them counts."""
         self.reset()
         for result in results:
-            self._last |= {row.identifier: row for row in _rows(result)}
+            self._last |= {row.identifier: row for row in self._rows(result)}
+
+    def _rows(self, result: FrameResult) -> list[_Row]:
+        """The measured faces of a result."""
+        tracks, now = result.tracks, result.frame.pts_s
+        if not len(tracks):
+            return []
+        vectors = result.coefficients.to_vector()
+        first_s = {i: row.first_s for i, row in self._last.items()}
+        return [_Row(i, result.frame.index, now, first_s.get(i, now), tracks.boxes_xyxy[k], float(tracks.scores[k]),
+                     tracks.landmarks[k], int(tracks.ages[k]), vectors[k], float(result.confidence[k]))
+                for k, i in enumerate(tracks.ids.tolist()) if result.status[k] is FaceStatus.TRACKED]
 
     def _blocked(self, pending: _Pending, now: float) -> bool:
         if not self._lookahead or len(self._waiting) > self._config.max_buffered:
@@ -112,7 +126,7 @@ class GapFiller:
         for identifier, row in pending.missing.items():
             if identifier in pending.filled:
                 added.append((pending.filled[identifier], FaceStatus.INTERPOLATED))
-            elif (elapsed := result.frame.pts_s - row.pts_s) <= self._config.hold_s:
+            elif (elapsed := result.frame.pts_s - row.pts_s) <= min(self._config.hold_s, row.pts_s - row.first_s):
                 fade = 1 - elapsed / self._config.hold_s if self._config.hold_s else 0.0
                 held = replace(row, confidence=row.confidence * fade, age=row.age + result.frame.index - row.index)
                 added.append((held, FaceStatus.HELD))
@@ -124,18 +138,6 @@ class GapFiller:
         return _with_faces(result, added) if added else result
 
 
-def _rows(result: FrameResult) -> list[_Row]:
-    """The measured faces of a result."""
-    tracks = result.tracks
-    if not len(tracks):
-        return []
-    vectors = result.coefficients.to_vector()
-    return [_Row(int(tracks.ids[k]), result.frame.index, result.frame.pts_s, tracks.boxes_xyxy[k],
-                 float(tracks.scores[k]), tracks.landmarks[k], int(tracks.ages[k]), vectors[k],
-                 float(result.confidence[k]))
-            for k in range(len(tracks)) if result.status[k] is FaceStatus.TRACKED]
-
-
 def _between(before: _Row, after: _Row, result: FrameResult) -> _Row:
     """The face at a frame between two measurements, by time; angles take the shorter way round."""
     share = np.float32((result.frame.pts_s - before.pts_s) / max(after.pts_s - before.pts_s, 1e-9))
@@ -144,7 +146,7 @@ def _between(before: _Row, after: _Row, result: FrameResult) -> _Row:
     vector = before.vector + share * step
     vector[_ROTATION] = (vector[_ROTATION] + np.pi) % (2 * np.pi) - np.pi
     surest = before.confidence + float(share) * (after.confidence - before.confidence)
-    return _Row(before.identifier, result.frame.index, result.frame.pts_s,
+    return _Row(before.identifier, result.frame.index, result.frame.pts_s, before.first_s,
                 before.box + share * (after.box - before.box),
                 before.score + float(share) * (after.score - before.score),
                 before.landmarks + share * (after.landmarks - before.landmarks),

@@ -29,6 +29,8 @@ KEEP_BONUS: Final = 1.5
 MIN_INSIDE: Final = 0.25
 """A face with less than this share of its box inside the frame is lost."""
 
+GROWTH: Final = 1.5
+"""A face that grows or shrinks more than this from one frame to the next is lost: the points slipped off it."""
 SIZE_CHANGE: Final = 3.0
 """A face that is found again has at most this many times its old size, or one part of so many."""
 
@@ -123,11 +125,14 @@ class FaceTracker:
             return []
         landmarks, presence, visibility = self._measure(
             frame, crops_from_landmarks(np.stack([f.landmarks for f in self._faces]), self._size))
-        inside = _share_inside(boxes_from_landmarks(landmarks), frame)
+        boxes = boxes_from_landmarks(landmarks)
+        inside = _share_inside(boxes, frame)
+        growth = np.sqrt(_areas(boxes) / np.maximum(_areas(_boxes(self._faces)), 1e-6))
+        steady = (growth < GROWTH) & (growth > 1 / GROWTH)
         return [replace(face, seen_s=frame.pts_s, landmarks=landmarks[k], visibility=visibility[k],
                         presence=float(presence[k]))
                 for k, face in enumerate(self._faces)
-                if presence[k] >= self._config.min_presence and inside[k] >= MIN_INSIDE]
+                if presence[k] >= self._config.min_presence and inside[k] >= MIN_INSIDE and steady[k]]
 
     def _measure(self, frame: Frame, crop_from_frame: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """One landmark pass: landmarks (M, 68, 2) frame px, presence (M,), visibility (M, 68)."""
@@ -140,33 +145,38 @@ class FaceTracker:
         return points.astype(np.float32), out["presence"], out["visibility"]
 
     def _add_detected(self, frame: Frame, followed: list[_Face]) -> list[_Face]:
-        """Run the detector; new faces get two landmark passes and an old or a new id."""
+        """Run the detector; new faces get two landmark passes and an old or a new id, drifted ones are set right."""
         config = self._config
         boxes = self._detector.detect(frame).boxes_xyxy
+        boxes = boxes[np.argsort(-_areas(boxes), kind="stable")]
+        owner = np.full(len(boxes), -1)  # row of the followed face that a detection is; -1: a new face
+        useful = np.ones(len(boxes), bool)
         if followed and len(boxes):
-            overlap = box_iou(boxes, _boxes(followed)).max(axis=1)
-            boxes = boxes[overlap <= config.match_iou]
-        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        boxes = boxes[np.argsort(-areas, kind="stable")[:config.faces]]
+            overlap, iou = _overlap(boxes, _boxes(followed)), box_iou(boxes, _boxes(followed))
+            owner = np.where(overlap.max(axis=1) > config.match_overlap, overlap.argmax(axis=1), -1)
+            useful = (owner < 0) | (iou.max(axis=1) < config.refit_iou)
+        boxes, owner = boxes[useful][:config.faces], owner[useful][:config.faces]
         if not len(boxes):
             return followed
         landmarks, _, _ = self._measure(frame, crops_from_boxes(boxes, self._size))
         landmarks, presence, visibility = self._measure(frame, crops_from_landmarks(landmarks, self._size))
         inside = _share_inside(boxes_from_landmarks(landmarks), frame)
+        faces = list(followed)
         for k in np.flatnonzero((presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):
-            face = _Face(-1, frame.index, frame.pts_s, landmarks[k], visibility[k], float(presence[k]))
-            if not followed or box_iou(_boxes([face]), _boxes(followed)).max() <= config.duplicate_iou:
-                followed = [*followed, face]
-        followed = self._largest(followed)
-        return sorted((self._identified(face) for face in followed), key=lambda face: face.identifier)
+            found = _Face(-1, frame.index, frame.pts_s, landmarks[k], visibility[k], float(presence[k]))
+            if owner[k] >= 0:
+                old = faces[owner[k]]
+                if found.presence >= old.presence:
+                    faces[owner[k]] = replace(found, identifier=old.identifier, first_index=old.first_index)
+            elif not faces or _overlap(_boxes([found]), _boxes(faces)).max() <= config.duplicate_overlap:
+                faces.append(found)
+        return sorted((self._identified(face) for face in self._largest(faces)), key=lambda face: face.identifier)
 
     def _largest(self, faces: list[_Face]) -> list[_Face]:
         """At most config.faces of them; followed faces that go are lost."""
         if len(faces) <= self._config.faces:
             return faces
-        boxes = _boxes(faces)
-        areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        areas *= [KEEP_BONUS if face.identifier >= 0 else 1.0 for face in faces]
+        areas = _areas(_boxes(faces)) * [KEEP_BONUS if face.identifier >= 0 else 1.0 for face in faces]
         kept = set(np.argsort(-areas, kind="stable")[:self._config.faces].tolist())
         self._lost += [face for k, face in enumerate(faces) if k not in kept and face.identifier >= 0]
         return [face for k, face in enumerate(faces) if k in kept]
@@ -195,10 +205,10 @@ class FaceTracker:
         """Keep the older of two faces that lie on one another; the younger one was the same face and is forgotten."""
         if len(faces) < 2:
             return faces
-        overlap = box_iou(_boxes(faces), _boxes(faces))
+        overlap = _overlap(_boxes(faces), _boxes(faces))
         kept: list[int] = []
         for k in sorted(range(len(faces)), key=lambda k: (faces[k].first_index, faces[k].identifier)):
-            if all(overlap[k, other] <= self._config.duplicate_iou for other in kept):
+            if all(overlap[k, other] <= self._config.duplicate_overlap for other in kept):
                 kept.append(k)
         return [faces[k] for k in sorted(kept)]
 
@@ -214,6 +224,18 @@ class FaceTracker:
 
 def _boxes(faces: Sequence[_Face]) -> FloatArray:
     return boxes_from_landmarks(np.stack([face.landmarks for face in faces]))
+
+
+def _areas(boxes_xyxy: FloatArray) -> FloatArray:
+    areas: FloatArray = np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1)
+    return areas
+
+
+def _overlap(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
+    """Intersection over the smaller box, of every pair: (A, 4) and (B, 4) → (A, B). A box inside another gives 1."""
+    iou, areas_a, areas_b = box_iou(a_xyxy, b_xyxy), _areas(a_xyxy)[:, None], _areas(b_xyxy)[None]
+    shared = iou / (1 + iou) * (areas_a + areas_b)
+    return np.asarray(shared / np.maximum(np.minimum(areas_a, areas_b), 1e-6), np.float32)
 
 
 def _center_and_size(face: _Face) -> tuple[FloatArray, float]:

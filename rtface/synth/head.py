@@ -73,10 +73,9 @@ class HeadBuilder:
         shared = part.face_vertices >= 0
         # the border of the face's texture goes on over the skin around it
         skin = _lookup(person.texture, self.model.uv[self.nearest])
-        color = skin.copy()
-        color[self.clothes] = person.clothes
-        if person.hair is not None:
-            color[self.scalp] = person.hair.color * 0.8 + 0.03 * skin[self.scalp]
+        scalp = skin if person.hair is None else person.hair.color * 0.8 + 0.03 * skin
+        share = {name: part.weights[:, k, None] for k, name in enumerate(part.label_names)}
+        color = share["scalp"] * scalp + share["clothes"] * person.clothes + share["skin"] * skin
         both = normals[shared] + face_normals[part.face_vertices[shared]]
         normals[shared] = both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-6)
         gloss = np.where(self.clothes, 0.0, person.gloss * 0.6).astype(np.float32)

@@ -33,7 +33,8 @@ class PackWriter:
         self.items: list[dict[str, Any]] = []
         self.labels: dict[str, list[dict[str, Any]]] = {}
 
-    def add_set(self, name: str, path: str, *, task: str = "landmarks68", files: int = 0, labelled: bool = True) -> None:
+    def add_set(self, name: str, path: str, *, task: str = "landmarks68", files: int = 0,
+                labelled: bool = True) -> None:
         self.sets[name] = {"task": task, "files": files, "sources": [{"repo": f"some/{name}", "commit": "c" * 40}],
                            "licences": [f"licence of {name}"],
                            "labels": f"{path}/annotations.json" if labelled else None}

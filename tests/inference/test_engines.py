@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Callable
@@ -29,7 +30,8 @@ BACKENDS = [pytest.param(name, marks=pytest.mark.skipif(name not in available_ba
             for name in ("onnx", "openvino")]
 
 
-def write_network(folder: Path, name: str = "tiny", profile: str = "compact", **changes: Any) -> Path:
+def write_network(folder: Path, name: str = "tiny", profile: str = "compact", *, compressed: bool = True,
+                  **changes: Any) -> Path:
     """crops (N, 3, 4, 4) → mean (N, 3) · weight + 1, with the weight stored as float16 behind a Cast."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -45,19 +47,22 @@ def write_network(folder: Path, name: str = "tiny", profile: str = "compact", **
         [weight, numpy_helper.from_array(np.ones(1, np.float32), "one")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     content = model.SerializeToString()
-    path = folder / f"{name}.{profile}.onnx"
+    if compressed:
+        content = gzip.compress(content, mtime=0)
+    path = folder / f"{name}.{profile}.onnx{'.gz' if compressed else ''}"
     path.write_bytes(content)
     meta = {"name": name, "profile": profile, "basis": None, "sha256": hashlib.sha256(content).hexdigest(),
             "inputs": [{"name": "crops", "shape": ["N", 3, 4, 4], "dtype": "float32"}],
             "outputs": [{"name": "mean", "shape": ["N", 3], "dtype": "float32"}],
             "config": {"width": 1}, "training": {}, "metrics": {}, "licence": "MIT"} | changes
-    path.with_suffix(".json").write_text(json.dumps(meta))
+    (folder / f"{name}.{profile}.json").write_text(json.dumps(meta))
     return path
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_network_gives_its_formula_for_any_batch(tmp_path: Path, backend: Any) -> None:
-    write_network(tmp_path)
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_network_gives_its_formula_for_any_batch(tmp_path: Path, backend: Any, compressed: bool) -> None:
+    write_network(tmp_path, compressed=compressed)
     with open_engine("tiny", backend=backend, threads=1, folder=tmp_path, precision="f32") as engine:
         assert backend in engine.backend and "1 threads" in engine.backend
         for count in (2, 0, 1):
@@ -124,23 +129,25 @@ def test_a_description_that_differs_from_the_network_is_an_error(tmp_path: Path,
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, backend: Any) -> None:
-    path = write_network(tmp_path, sha256=hashlib.sha256(b"nothing").hexdigest())
+@pytest.mark.parametrize(("compressed", "message"), [(True, "expected a gzip-compressed"), (False, "cannot load")])
+def test_a_file_that_is_no_network_is_an_error(tmp_path: Path, backend: Any, compressed: bool, message: str) -> None:
+    path = write_network(tmp_path, compressed=compressed, sha256=hashlib.sha256(b"nothing").hexdigest())
     path.write_bytes(b"nothing")
-    with pytest.raises(ModelFileError, match="cannot load"):
+    with pytest.raises(ModelFileError, match=message):
         open_engine("tiny", backend=backend, folder=tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": 1}', "\xff"])
 def test_a_broken_description_is_an_error(tmp_path: Path, text: str) -> None:
-    write_network(tmp_path).with_suffix(".json").write_bytes(text.encode("latin-1"))
+    write_network(tmp_path)
+    (tmp_path / "tiny.compact.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ModelFileError, match="does not describe a network"):
         read_spec("tiny", "compact", folder=tmp_path)
 
 
 def test_a_renamed_description_is_an_error(tmp_path: Path) -> None:
     write_network(tmp_path, name="tiny", **{"profile": "compact"})
-    for suffix in (".onnx", ".json"):
+    for suffix in (".onnx.gz", ".json"):
         (tmp_path / f"tiny.compact{suffix}").rename(tmp_path / f"other.compact{suffix}")
     with pytest.raises(ModelFileError, match=r"got the description of tiny.compact, expected other.compact"):
         read_spec("other", "compact", folder=tmp_path)
@@ -148,8 +155,8 @@ def test_a_renamed_description_is_an_error(tmp_path: Path) -> None:
 
 def test_shipped_specs_lists_pairs_of_files_only(tmp_path: Path) -> None:
     write_network(tmp_path)
-    write_network(tmp_path, "second", "paper")
-    (tmp_path / "third.compact.onnx").write_bytes(b"alone")
+    write_network(tmp_path, "second", "paper", compressed=False)
+    (tmp_path / "third.compact.onnx.gz").write_bytes(b"alone")
     (tmp_path / "basis.json").write_text("{}")
     assert [(s.name, s.profile) for s in shipped_specs(tmp_path)] == [("second", "paper"), ("tiny", "compact")]
     assert shipped_specs(tmp_path / "nowhere") == ()

@@ -62,8 +62,9 @@ def make_video(path: Path, count: int = 20, *, codec: str = "libx264", pix_fmt: 
                pts: Sequence[int] | None = None, time_base: Fraction | None = None, size: tuple[int, int] | None = None,
                options: dict[str, str] | None = None, container_options: dict[str, str] | None = None,
                format: str | None = None, picture: Callable[[int], np.ndarray] | None = None,
-               input_format: str = "rgb24", last_duration: int = 0, prepare: Callable[[Any], None] | None = None) -> Path:
-    """Encode numbered pictures. pts: time stamps in ``time_base`` (default: 0, 1, … in 1/fps)."""
+               input_format: str = "rgb24", last_duration: int = 0,
+               prepare: Callable[[Any], None] | None = None) -> Path:
+    """Encode numbered pictures. pts: time stamps in ``time_base`` (default: 0, 1, … in 1/fps), as last_duration is."""
     width, height = size or (WIDTH, HEIGHT)
     base = time_base or Fraction(1, fps)
     with av.open(str(path), "w", format=format, options=container_options or {}) as container:
@@ -78,9 +79,11 @@ def make_video(path: Path, count: int = 20, *, codec: str = "libx264", pix_fmt: 
             pixels = picture(i) if picture is not None else number_picture(i, width, height)
             frame = av.VideoFrame.from_ndarray(pixels, format=input_format)
             frame.pts, frame.time_base = (i if pts is None else pts[i]), base
-            frame.duration = last_duration if i == count - 1 else 0
             container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+        for packet in stream.encode(None):
+            if last_duration and packet.pts == (pts or range(count))[-1]:
+                packet.duration = last_duration
+            container.mux(packet)
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -66,6 +67,25 @@ def test_a_late_start_does_not_decode_what_lies_before(tmp_path: Path, media, na
     plan = source._start_plan()
     assert plan is not None and 16 <= plan.skip_packets <= 33
     assert [f.index for f in source][0] == 33
+
+
+@pytest.mark.parametrize("at_key_frame", [False, True])
+@pytest.mark.parametrize("name", ["h264.mp4", "opengop.mkv", "hevc.mp4"])
+def test_a_recording_that_begins_within_a_group_of_pictures_keeps_its_indices(tmp_path: Path, media, name: str,
+                                                                              at_key_frame: bool) -> None:
+    """Also at a key frame of an open group, whose leading pictures refer to the group before. The decoder drops frames at the start then, so that packets cannot be counted instead of frames."""
+    whole = media.make_video(tmp_path / name, 40, **CONTAINERS[name])
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "cut.mkv"), "w") as target:
+        copied = target.add_stream_from_template(source.streams.video[0])
+        wanted = False
+        for number, packet in enumerate(source.demux(video=0)):
+            wanted |= packet.is_keyframe and number > 0 if at_key_frame else number == 3
+            if wanted and packet.size and packet.dts is not None:
+                packet.stream = copied
+                target.mux(packet)
+    every = [(f.index, f.pts_s, media.read_number(f.pixels)) for f in open_source(tmp_path / "cut.mkv")]
+    late = [(f.index, f.pts_s, media.read_number(f.pixels)) for f in open_source(tmp_path / "cut.mkv", start_s=0.79)]
+    assert 30 <= len(every) < 37 and late == [f for f in every if f[1] >= 0.79]
 
 
 def test_after_index_passes_over_finished_frames_and_keeps_the_step(tmp_path: Path, media) -> None:

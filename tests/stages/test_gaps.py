@@ -83,25 +83,31 @@ def test_angles_are_interpolated_the_short_way_round() -> None:
 
 
 def test_a_face_that_stays_away_is_held_and_then_absent() -> None:
-    frames = [seen(0, (0, 7))] + [seen(k) for k in range(1, 9)]
+    frames = [seen(k, (0, 7)) for k in range(4)] + [seen(k) for k in range(4, 12)]
     filler = GapFiller(CONFIG, lookahead=True)
-    assert [len(filler.push(f)) for f in frames] == [1, 0, 0, 0, 0, 5, 1, 1, 1]
+    assert [len(filler.push(f)) for f in frames] == [1, 1, 1, 1, 0, 0, 0, 0, 5, 1, 1, 1]
     out = run(GapFiller(CONFIG, lookahead=True), frames)
-    assert [faces for _, faces in summary(out)] == [[(0, "t", 7)], [(0, "h", 7)], [(0, "h", 7)]] + [[]] * 6
-    assert out[1].confidence[0] == pytest.approx(0.4) and out[1].regions.tolist() == [[0] * 6]
+    assert [faces for _, faces in summary(out)][3:] == [[(0, "t", 7)], [(0, "h", 7)], [(0, "h", 7)]] + [[]] * 6
+    assert out[4].confidence[0] == pytest.approx(0.4) and out[4].regions.tolist() == [[0] * 6]
+
+
+def test_no_face_is_held_longer_than_it_was_followed() -> None:
+    frames = [seen(0, (0, 0)), seen(1), seen(2, (1, 0)), seen(3, (1, 0)), seen(4), seen(5)]
+    out = run(GapFiller(CONFIG, lookahead=False), frames)
+    assert [faces for _, faces in summary(out)] == [[(0, "t", 0)], [], [(1, "t", 0)], [(1, "t", 0)], [(1, "h", 0)], []]
 
 
 def test_the_end_of_the_source_gives_waiting_frames_as_held() -> None:
-    out = run(GapFiller(CONFIG, lookahead=True), [seen(0, (0, 1)), seen(1)])
-    assert summary(out) == [(0, [(0, "t", 1)]), (1, [(0, "h", 1)])]
+    out = run(GapFiller(CONFIG, lookahead=True), [seen(0, (0, 1)), seen(1, (0, 1)), seen(2)])
+    assert summary(out)[1:] == [(1, [(0, "t", 1)]), (2, [(0, "h", 1)])]
 
 
 def test_live_gives_every_frame_at_once_and_holds() -> None:
     filler = GapFiller(CONFIG, lookahead=False)
-    frames = [seen(0, (0, 0)), seen(1), seen(2), seen(3), seen(4, (0, 4))]
+    frames = [*(seen(k, (0, 0)) for k in range(3)), seen(3), seen(4), seen(5), seen(6, (0, 4))]
     out = [filler.push(f) for f in frames]
-    assert [len(ready) for ready in out] == [1] * 5
-    assert [faces for _, faces in summary([ready[0] for ready in out])] == [
+    assert [len(ready) for ready in out] == [1] * 7
+    assert [faces for _, faces in summary([ready[0] for ready in out])][2:] == [
         [(0, "t", 0)], [(0, "h", 0)], [(0, "h", 0)], [], [(0, "t", 4)]]
 
 
@@ -127,13 +133,13 @@ def test_the_buffer_is_bounded() -> None:
 
 def test_no_ghost_is_held_where_a_measured_face_is() -> None:
     # the face came back under a new id at the same place
-    frames = [seen(0, (0, 500)), seen(1, (1, -500))]
-    assert summary(run(GapFiller(CONFIG, lookahead=False), frames))[1] == (1, [(1, "t", -500)])
+    frames = [seen(0, (0, 500)), seen(1, (0, 500)), seen(2, (1, -500))]
+    assert summary(run(GapFiller(CONFIG, lookahead=False), frames))[2] == (2, [(1, "t", -500)])
 
 
 def test_held_faces_take_no_place_of_measured_ones() -> None:
-    frames = [seen(0, (0, 0)), seen(1, (1, 0))]
-    assert summary(run(GapFiller(CONFIG, lookahead=False, faces=1), frames))[1] == (1, [(1, "t", 0)])
+    frames = [seen(0, (0, 0)), seen(1, (0, 0)), seen(2, (1, 0))]
+    assert summary(run(GapFiller(CONFIG, lookahead=False, faces=1), frames))[2] == (2, [(1, "t", 0)])
 
 
 def test_a_resumed_run_remembers_the_faces_of_the_results_before() -> None:

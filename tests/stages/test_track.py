@@ -130,6 +130,31 @@ def test_duplicates_are_merged_into_the_older_face() -> None:
     assert ids(tracked) == [0]
 
 
+def test_a_face_that_drifted_is_set_right_by_its_detection() -> None:
+    def stubborn(crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Finds a face in the middle of any crop, and is as sure as its middle is filled."""
+        points = np.repeat((blobs.POINTS * [64, 77] + [32, 26])[None], len(crops), 0).astype(np.float32)
+        share = np.array([(crop[0, 32:96, 32:96] > 0.9).mean() for crop in crops], np.float32)
+        return {"landmarks": points, "presence": 0.4 + share, "visibility": np.ones((len(crops), 68), np.float32)}
+
+    world = World(faces=1, interval_frames=5, min_presence_new=0.4)
+    engine = FakeEngine(blobs.SPECS["landmarks"], stubborn)
+    world.tracker = FaceTracker(FaceDetector(world.engines["detector"]), engine,
+                                TrackerConfig(faces=1, interval_frames=5, min_presence_new=0.4))
+    x = [float(world.see((60 + 3 * k, 60, 40, 0)).tracks.boxes_xyxy[0, [0, 2]].mean()) for k in range(6)]
+    np.testing.assert_allclose(x[:5], 60, atol=2)  # it stays where the face was
+    assert x[5] == pytest.approx(75, abs=2)
+    assert ids(world.see((78, 60, 40, 0))) == [0]
+
+
+def test_points_that_slip_off_a_face_are_a_loss() -> None:
+    world = World(faces=1)
+    world.see((60, 60, 60, 0))
+    tracked = world.see((60, 60, 30, 0))
+    assert tracked.detected and ids(tracked) == [0]  # found again by the detector
+    assert not world.see((60, 60, 32, 0)).detected
+
+
 def test_faces_that_leave_the_frame_are_lost() -> None:
     world = World(faces=1)
     for x in (20, 10, 0):
