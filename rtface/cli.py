@@ -176,39 +176,6 @@ def evaluate(
         print(f"{report.text()}\n{report.json_line()}")
 
 
-@app.command()
-def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|videos", help="What to measure.")],
-    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack.")],
-    profile: Profile = "compact",
-    backend: Backend = "auto",
-    threads: Threads = None,
-    weights: Annotated[Path | None, typer.Option(help="Folder of other weights than the shipped ones.")] = None,
-    peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
-    peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
-    faces: Annotated[int | None, typer.Option(help="videos: follow at most this many faces.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="videos: contact sheet of the free clips.")] = None,
-    sheet_all: Annotated[Path | None, typer.Option(help="Private folder for pictures to look at.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Also write the JSON document into this file.")] = None,
-    debug: Debug = False,
-) -> None:
-    """Measure the networks on real, labelled faces; the last line is JSON."""
-    with _errors(debug):
-        from rtface.evaluate.commands import EvaluateOptions
-        from rtface.evaluate.commands import evaluate as run
-        from rtface.evaluate.networks import NetworkOptions
-
-        networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
-                                  threads=threads)
-        report = run(protocol, EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
-                                               sets=tuple(sets or ()), faces=faces, sheet=sheet,
-                                               sheet_all=sheet_all, json=json),
-                     progress=lambda line: _say(line, False))
-        print(report.text())
-        print(report.json_line())
-
-
 @weights_app.command("list")
 def list_weights(debug: Debug = False) -> None:
     """List the networks that are installed, with their measured quality."""

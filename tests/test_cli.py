@@ -256,12 +256,12 @@ def test_a_killed_run_is_resumed_to_the_same_result(tmp_path: Path, fakes: None,
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                env={**os.environ, "OMP_NUM_THREADS": "1"})
     journal = out / ".rtface" / "journal.bin"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (journal.exists() and len(list(out.glob("meshes/face0/*.ply"))) >= frames):
         assert process.poll() is None and time.monotonic() < deadline, "the run ended before it could be killed"
         time.sleep(0.005)
     process.send_signal(getattr(signal, by))
-    process.wait(20)
+    process.wait(60)
     assert process.returncode == (130 if by == "SIGINT" else -signal.SIGKILL)
     assert not list(out.glob("*.npz")) and not (out / "summary.json").exists()
 

@@ -38,7 +38,7 @@ def clip(count: int = 40) -> list[Frame]:
     return frames
 
 
-def finishes(action: Callable[[], Any], within_s: float = 20.0) -> Any:
+def finishes(action: Callable[[], Any], within_s: float = 60.0) -> Any:
     """Run in a thread, so that a hang is a failure and not a hang."""
     outcome: list[Any] = []
 

@@ -16,7 +16,6 @@ from rtface.evaluate.landmarks import SYSTEMS, Scored
 from rtface.evaluate.metrics import match_boxes, nme_interocular
 from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.videos import ClipRun
-from rtface.geometry import FloatArray
 from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context

@@ -73,7 +73,10 @@ def test_a_late_start_does_not_decode_what_lies_before(tmp_path: Path, media, na
 @pytest.mark.parametrize("name", ["h264.mp4", "opengop.mkv", "hevc.mp4"])
 def test_a_recording_that_begins_within_a_group_of_pictures_keeps_its_indices(tmp_path: Path, media, name: str,
                                                                               at_key_frame: bool) -> None:
-    """Also at a key frame of an open group, whose leading pictures refer to the group before. The decoder drops frames at the start then, so that packets cannot be counted instead of frames."""
+    """Also at a key frame of an open group, whose leading pictures refer to the group before.
+
+    The decoder drops frames at the start then, so that packets cannot be counted instead of frames.
+    """
     whole = media.make_video(tmp_path / name, 40, **CONTAINERS[name])
     with av.open(str(whole)) as source, av.open(str(tmp_path / "cut.mkv"), "w") as target:
         copied = target.add_stream_from_template(source.streams.video[0])
