@@ -38,8 +38,12 @@ def _choice(owner: object, name: str, choices: tuple[Any, ...]) -> None:
 class DetectorConfig:
     """Whole-frame face detection."""
 
-    long_side: int = 640
+    long_side: int = 320
     """px; the frame's longer side is brought to it before the network sees it."""
+    fine_side: int = 640
+    """px; a second look at this size finds small faces. Frames that are hardly larger than long_side skip it; 0: none."""
+    fine_face_px: float = 80.0
+    """Only faces up to this many input px count in the second look; the first one knows larger ones better."""
     min_score: float = 0.5
     """Detections below are no faces."""
     nms_iou: float = 0.4
@@ -49,6 +53,8 @@ class DetectorConfig:
 
     def __post_init__(self) -> None:
         _whole(self, "long_side", 64)
+        _whole(self, "fine_side", 0)
+        _number(self, "fine_face_px", 0)
         _number(self, "min_score", 0, 1)
         _number(self, "nms_iou", 0, 1)
         _number(self, "min_face_px", 0)

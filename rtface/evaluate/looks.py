@@ -23,6 +23,8 @@ from rtface.stages.mesh import MeshBuilder
 from rtface.types import FrameResult
 
 WORST: Final = 12
+REACH: Final = 2.0
+"""Sheets show this much around faces, in their sizes."""
 LABEL_COLOR: Final = (60, 230, 90)
 POINT_COLOR: Final = (255, 70, 60)
 BOX_COLORS: Final = {"labels": LABEL_COLOR, "peer": (70, 120, 255), "rtface": POINT_COLOR}
@@ -62,7 +64,7 @@ def clip_sheet(runs: Sequence[ClipRun], model: MorphableModel, path: Path, *, wi
     """One picture of meshes over frames of the *free* clips; returns the clips on it. Others are never on it."""
     free = [run for run in runs if run.sample.free]
     with Overlays(model) as overlays:
-        cells = [sheets.labelled(sheets.fit(overlays.draw(result), width, height), _caption(run, result))
+        cells = [sheets.labelled(_view(result, width, height).cut(overlays.draw(result)), _caption(run, result))
                  for run in free for result in run.shown]
     sheets.write_picture(path, sheets.grid(cells, columns))
     return [run.sample.path for run in free]
@@ -73,10 +75,13 @@ def clip_pictures(runs: Sequence[ClipRun], model: MorphableModel, folder: Path, 
     """One picture per clip, the network's points above, the mesh below, whatever the rights: for a private folder."""
     with Overlays(model) as overlays:
         for run in runs:
-            upper = [sheets.labelled(sheets.fit(_dotted(result), width, height), _caption(run, result))
-                     for result in run.shown]
-            lower = [sheets.labelled(sheets.fit(overlays.draw(result), width, height), _caption(run, result))
-                     for result in run.shown]
+            upper, lower = [], []
+            for result in run.shown:
+                view, caption = _view(result, width, height), _caption(run, result)
+                points = view.place(result.tracks.landmarks.reshape(-1, 2))
+                upper.append(sheets.labelled(sheets.with_points(view.cut(result.frame.pixels), points, POINT_COLOR),
+                                             caption))
+                lower.append(sheets.labelled(view.cut(overlays.draw(result)), caption))
             name = run.sample.path.removeprefix("videos/").replace("/", "_")
             sheets.write_picture(folder / f"{name}.jpg", sheets.grid([*upper, *lower], max(len(upper), 1)))
 
@@ -116,25 +121,20 @@ def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *,
 
 
 def _scored_cell(face: Scored, system: str, error: float, side: int) -> Pixels:
-    """The face and its surroundings, twice as wide as the labelled points."""
+    """The labelled face with its surroundings."""
     assert face.sample.points is not None
-    low, high = face.sample.points.min(axis=0), face.sample.points.max(axis=0)
-    center, half = (low + high) / 2, float((high - low).max())
     picture = read_picture(face.sample.file)
-    left, top = (int(v) for v in np.maximum(center - half, 0))
-    right, bottom = (int(v) for v in np.ceil(center + half))
-    view = sheets.fit(picture[top:bottom, left:right], side, side)
-    height, width = picture[top:bottom, left:right].shape[:2]
-    scale = side / max(height, width)
-    shift = (np.array([side, side]) - np.array([width, height]) * scale) / 2 - np.array([left, top]) * scale
+    box = np.concatenate([face.sample.points.min(axis=0), face.sample.points.max(axis=0)])[None]
+    view = sheets.View.around(box, (picture.shape[1], picture.shape[0]), side, side, REACH)
+    cell = view.cut(picture)
     for points, color in ((face.sample.points, LABEL_COLOR), (face.points[system], POINT_COLOR)):
-        view = sheets.with_points(view, (points * scale + shift).astype(np.float32), color)
+        cell = sheets.with_points(cell, view.place(points), color)
     text = f"{100 * error:.1f} %" if np.isfinite(error) else "not found"
-    return sheets.labelled(view, f"{text}  {Path(face.sample.path).stem}")
+    return sheets.labelled(cell, f"{text}  {Path(face.sample.path).stem}")
 
 
-def _dotted(result: FrameResult) -> Pixels:
-    return sheets.with_points(result.frame.pixels, result.tracks.landmarks.reshape(-1, 2), POINT_COLOR)
+def _view(result: FrameResult, width: int, height: int) -> sheets.View:
+    return sheets.View.around(result.tracks.boxes_xyxy, (result.frame.width, result.frame.height), width, height, REACH)
 
 
 def _caption(run: ClipRun, result: FrameResult) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,6 +48,47 @@ def sheet_path(path: Path) -> Path:
                          f"{', '.join(SUFFIXES)}")
     check_output_folder(path.resolve().parent)
     return path
+
+
+class View(NamedTuple):
+    """A part of a picture in a cell of a sheet."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    width: int
+    """px of the cell."""
+    height: int
+
+    @classmethod
+    def around(cls, boxes_xyxy: FloatArray, frame: tuple[int, int], width: int, height: int, reach: float) -> View:
+        """What shows boxes (M, 4) px with ``reach`` times their extent, in the cell's shape, cut to the frame.
+
+        frame: its width and height; without boxes all of it is shown.
+        """
+        if not len(boxes_xyxy) or not np.isfinite(boxes_xyxy).all():
+            return cls(0, 0, *frame, width, height)
+        low, high = boxes_xyxy[:, :2].min(axis=0), boxes_xyxy[:, 2:].max(axis=0)
+        center = np.clip((low + high) / 2, 0, frame)
+        half_height = max(float((high - low)[1]), float((high - low)[0]) * height / width, 8.0) * reach / 2
+        half = np.minimum([half_height * width / height, half_height], np.array(frame) / 2)
+        center = np.clip(center, half, np.array(frame) - half)
+        left, top = np.floor(center - half).clip(0).astype(int).tolist()
+        right, bottom = np.minimum(np.ceil(center + half).astype(int), frame).tolist()
+        return cls(left, top, right, bottom, width, height)
+
+    def cut(self, pixels: Pixels) -> Pixels:
+        """The cell of a picture."""
+        return fit(pixels[self.top:self.bottom, self.left:self.right], self.width, self.height)
+
+    def place(self, points: FloatArray) -> FloatArray:
+        """Points (P, 2) px of the picture in the cell."""
+        size = np.array([self.right - self.left, self.bottom - self.top])
+        scale = min(self.width / size[0], self.height / size[1])
+        shift = (np.array([self.width, self.height]) - size * scale) / 2
+        placed: FloatArray = ((points - [self.left, self.top]) * scale + shift).astype(np.float32)
+        return placed
 
 
 def fit(pixels: Pixels, width: int, height: int) -> Pixels:

@@ -21,6 +21,10 @@ PADDING: Final = 115
 """Grey beside the frame, 0..255: the networks' mean, so that padding looks like nothing to them."""
 
 
+WORTH_A_LOOK: Final = 1.25
+"""A second, finer look is taken at frames whose longer side is at least so many times that of the first."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections:
     """Faces of one frame, best first."""
@@ -43,7 +47,7 @@ class Detects(Protocol):
 
 
 class FaceDetector:
-    """Frame → letterboxed picture → network → boxes in frame pixels."""
+    """Frame → letterboxed pictures of two sizes → network → boxes in frame pixels."""
 
     def __init__(self, engine: Engine, config: DetectorConfig | None = None) -> None:
         """engine: input image (1, 3, H, W), outputs scores (1, P) and boxes (1, P, 4) in input px."""
@@ -51,21 +55,31 @@ class FaceDetector:
         self._config = config or DetectorConfig()
 
     def detect(self, frame: Frame) -> Detections:
-        """All faces that pass min_score, min_face_px and non-maximum suppression."""
+        """All faces that pass min_score, min_face_px and non-maximum suppression, from one or two looks."""
         config = self._config
-        image, scale = letterbox(frame.pixels, config.long_side)
-        out = self._engine.run(image=image)
-        scores, boxes = out["scores"][0], out["boxes"][0]
-        if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
-            raise BackendError(f"detector: got numbers that are not finite from {self._engine.backend}, expected "
-                               f"scores and boxes; try another --backend, or --precision f32")
-        likely = scores >= config.min_score
-        boxes, scores = boxes[likely] / np.float32(scale), scores[likely]
+        boxes, scores = self._look(frame, config.long_side)
+        if config.fine_side > config.long_side and max(frame.height, frame.width) > WORTH_A_LOOK * config.long_side:
+            fine_boxes, fine_scores = self._look(frame, config.fine_side)
+            largest = config.fine_face_px * max(frame.height, frame.width) / config.fine_side
+            small = (fine_boxes[:, 2:] - fine_boxes[:, :2]).max(axis=1, initial=0) <= largest
+            boxes = np.concatenate([boxes, fine_boxes[small]])
+            scores = np.concatenate([scores, fine_scores[small]])
         boxes = np.clip(boxes, 0, np.array([frame.width, frame.height] * 2, np.float32))
         large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= config.min_face_px
         boxes, scores = boxes[large], scores[large]
         kept = non_maximum_suppression(boxes, scores, config.nms_iou)
         return Detections(boxes[kept].astype(np.float32), scores[kept].astype(np.float32))
+
+    def _look(self, frame: Frame, long_side: int) -> tuple[FloatArray, FloatArray]:
+        """Likely boxes (M, 4) in frame px and their scores (M,) at one size of the input."""
+        image, scale = letterbox(frame.pixels, long_side)
+        out = self._engine.run(image=image)
+        scores, boxes = out["scores"][0], out["boxes"][0]
+        if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
+            raise BackendError(f"detector: got numbers that are not finite from {self._engine.backend}, expected "
+                               f"scores and boxes; try another --backend, or --precision f32")
+        likely = scores >= self._config.min_score
+        return boxes[likely] / np.float32(scale), scores[likely]
 
 
 def letterbox(pixels: Array, long_side: int) -> tuple[FloatArray, float]:

@@ -121,7 +121,7 @@ def geometry_arrays(layout: Layout, labels: Array, model: IdentityModel, express
     one_hot = np.eye(len(REGION_NAMES))[labels] * np.where(np.arange(len(REGION_NAMES)) == 0, 0.9, 1.0)
     region = linear_refine(topology, one_hot).argmax(axis=1)
     region[:patch] = labels
-    marks = layout.local(layout.facts["landmarks68"])
+    marks = layout.local(layout.facts["ibug68"])  # where people mark; "landmarks68" are anchors for building
     return {"mean": model.mean[:count].astype(np.float32), "identity": model.basis[:count].astype(np.float16),
             "expression": np.moveaxis(expression, 0, 2).astype(np.float16), "quads": layout.quads.astype(np.uint16),
             "quad_part": layout.quad_part, "face_count": np.array(patch, np.int32),

@@ -208,7 +208,7 @@ class SceneStream(ShardStream):
         start, end = shard.arrays["box_offsets"][index:index + 2]
         boxes = shard.arrays["boxes_xyxy"][start:end].reshape(-1, 2, 2)
         height = pixels.shape[0]
-        zoom = float(np.exp(rng.uniform(np.log(0.55), np.log(1.8))))
+        zoom = float(np.exp(rng.uniform(np.log(0.55), np.log(2.6))))
         center = rng.uniform(0, 1, 2) * max(height - height / zoom, 0) + height / zoom / 2 if zoom > 1 else (
             height / 2 + rng.uniform(-0.5, 0.5, 2) * (height / zoom - height))
         roll = rng.normal(0, 0.08)
