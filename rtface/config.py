@@ -38,13 +38,13 @@ def _choice(owner: object, name: str, choices: tuple[Any, ...]) -> None:
 class DetectorConfig:
     """Whole-frame face detection."""
 
-    long_side: int = 320
+    long_side: int = 256
     """px; the frame's longer side is brought to it before the network sees it."""
     fine_side: int = 640
-    """px; a second look at this size finds small faces. Frames that are hardly larger than long_side skip it; 0: none."""
+    """px; a second look at this size finds small faces. 0: none; frames of about long_side skip it."""
     fine_face_px: float = 80.0
     """Only faces up to this many input px count in the second look; the first one knows larger ones better."""
-    min_score: float = 0.5
+    min_score: float = 0.4
     """Detections below are no faces."""
     nms_iou: float = 0.4
     """Of two boxes that overlap more, the weaker one goes."""

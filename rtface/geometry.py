@@ -39,7 +39,7 @@ def rotation_matrices(rotation: FloatArray) -> FloatArray:
 
 
 def angles_from_matrices(matrices: FloatArray) -> FloatArray:
-    """(N, 3, 3) rotation matrices → (N, 3) rad pitch, yaw, roll; inverse of :func:`rotation_matrices` for |yaw| < 90°."""
+    """(N, 3, 3) rotation matrices → (N, 3) rad pitch, yaw, roll; undoes :func:`rotation_matrices` for |yaw| < 90°."""
     m = np.asarray(matrices)
     yaw = np.arcsin(np.clip(-m[:, 2, 0], -1.0, 1.0))
     pitch = np.arctan2(m[:, 2, 1], m[:, 2, 2])
@@ -55,7 +55,7 @@ def pose_vertices(vertices: FloatArray, rotation: FloatArray, scale: FloatArray,
     depth in px (mm · scale; smaller is nearer), the layout that :func:`rtface.ops.rasterize` takes.
     """
     matrices = rotation_matrices(rotation) * np.asarray(scale)[:, None, None]
-    posed = np.matmul(vertices, np.swapaxes(matrices, 1, 2))
+    posed: FloatArray = np.matmul(vertices, np.swapaxes(matrices, 1, 2))
     posed[..., :2] += np.asarray(translation)[:, None, :]
     return posed
 
@@ -63,7 +63,8 @@ def pose_vertices(vertices: FloatArray, rotation: FloatArray, scale: FloatArray,
 def apply_affine(target_from_source: FloatArray, points: FloatArray) -> FloatArray:
     """Map points (N, P, 2) by (N, 2, 3) transforms → (N, P, 2)."""
     linear, offset = target_from_source[..., :2], target_from_source[..., 2]
-    return np.matmul(points, np.swapaxes(linear, -1, -2)) + offset[..., None, :]
+    moved: FloatArray = np.matmul(points, np.swapaxes(linear, -1, -2)) + offset[..., None, :]
+    return moved
 
 
 def invert_affine(target_from_source: FloatArray) -> FloatArray:
@@ -91,7 +92,7 @@ def scale_crop(crop_from_frame: FloatArray, size: int, new_size: int) -> FloatAr
     return crop_from_frame * np.float32(new_size / size)
 
 
-def crop_transforms(centers: FloatArray, sides: FloatArray, rolls: FloatArray, size: int) -> FloatArray:
+def crop_transforms(centers: NDArray[Any], sides: NDArray[Any], rolls: NDArray[Any], size: int) -> FloatArray:
     """Similarity crop_from_frame (N, 2, 3) float32 for square regions.
 
     centers (N, 2) px, sides (N,) px of the region in the frame, rolls (N,) rad (the region is turned clockwise by
@@ -110,7 +111,8 @@ def crop_transforms(centers: FloatArray, sides: FloatArray, rolls: FloatArray, s
 def eye_roll(landmarks: FloatArray) -> FloatArray:
     """(N, 68, 2) px → (N,) rad roll of the line through the two eyes (landmarks 36–41 and 42–47)."""
     eyes = landmarks[:, 42:48].mean(axis=1) - landmarks[:, 36:42].mean(axis=1)
-    return np.arctan2(eyes[:, 1], eyes[:, 0])
+    roll: FloatArray = np.arctan2(eyes[:, 1], eyes[:, 0])
+    return roll
 
 
 def crops_from_landmarks(landmarks: FloatArray, size: int) -> FloatArray:
@@ -136,7 +138,7 @@ def crops_from_boxes(boxes_xyxy: FloatArray, size: int) -> FloatArray:
     longer = (high - low).max(axis=1)
     center = (low + high) / 2
     center = center + np.stack([np.zeros_like(longer), BOX_CROP_SHIFT_DOWN * longer], axis=1)
-    return crop_transforms(center, BOX_CROP_SIDE * longer, np.zeros(len(longer)), size)
+    return crop_transforms(center, BOX_CROP_SIDE * longer, np.zeros_like(longer), size)
 
 
 BOX_CROP_SIDE: Final = 1.48
@@ -205,7 +207,8 @@ def box_iou(a_xyxy: FloatArray, b_xyxy: FloatArray) -> FloatArray:
     intersection = np.prod(np.maximum(high - low, 0), axis=-1)
     area_a, area_b = (np.prod(np.maximum(x[:, 2:] - x[:, :2], 0), axis=-1) for x in (a_xyxy, b_xyxy))
     union = area_a[:, None] + area_b[None] - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    iou: FloatArray = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return iou
 
 
 def spherical_harmonics(normals: Any) -> FloatArray:

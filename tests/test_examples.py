@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rtface.io import VideoSink
 from rtface.synth.clip import FPS, demo_clip
 

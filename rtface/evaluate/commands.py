@@ -104,7 +104,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engin
 
 
 def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "videos", "peers", "peers_only", "sets")
+    _refuse(options, "videos", "peers_only", "sets")
     model = MorphableModel.load()
     shown: list[str] = []
 
@@ -116,6 +116,7 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
 
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
         report = videos.run(pack, networks.engines, model, faces=options.faces or TrackerConfig().faces,
+                            peer=None if options.peers is None else PeerDetector(options.peers),
                             settings={"networks": networks.describe()}, look=look, progress=progress)
     if not shown:
         return report

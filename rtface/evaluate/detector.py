@@ -10,6 +10,9 @@ score first. References are
 Box conventions differ between detectors. Each reference is therefore also used after a re-fit: fixed numbers that move
 and scale the subject's boxes in their own width and height, fitted on one half of the pictures (medians over pairs that
 overlap by 0.2) and applied to the other half, and the other way round. Those figures are reported apart.
+
+By size: every labelled picture is scaled and put into a grey 640 × 480 frame so that its face has a given share of the
+frame's height, for the recall of small and of large faces.
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtface import ops
 from rtface.evaluate.dataset import Pack, Sample, SampleSet
 from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
-from rtface.geometry import FloatArray, boxes_from_landmarks
+from rtface.geometry import FloatArray, apply_affine, boxes_from_landmarks, invert_affine
 from rtface.stages.detect import Detections, Detects
 from rtface.types import Frame
 
@@ -37,6 +41,11 @@ LOWEST_SCORE: Final = THRESHOLDS[0]
 PAIR_IOU: Final = 0.2
 """Boxes of the same face overlap by more, whatever the convention."""
 POOLED: Final = "all"
+FACE_SHARES: Final = (0.05, 0.075, 0.1, 0.15, 0.25, 0.4, 0.6, 0.9)
+"""Heights of the labelled box over the frame's height."""
+CANVAS: Final = (640, 480)
+"""Width and height in px of the frames that pictures are put into."""
+GREY: Final = 115
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +90,7 @@ def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets:
     names = [*(name for name in sets if any(s.set_name == name for s in seen)), *([POOLED] if seen else [])]
     results = [line for name in names for line in _lines(_of(seen, name), name, detectors, min_score)]
     sweep = [line for name in names for line in _sweep(_of(seen, name), name)] if "rtface" in detectors else []
+    sizes = list(_by_size(read, detectors, min_score))
     notes = ["recall against labels counts the one labelled face of each picture; other faces in it are not labelled, "
              "so there is no precision"]
     refits: list[dict[str, Any]] = []
@@ -92,7 +102,8 @@ def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets:
                        "scale": list(scale), "pairs": pairs})
         notes.append(f"re-fit of {subject} to {reference} (all {pairs} pairs): centre {shift[0]:+.3f} widths, "
                      f"{shift[1]:+.3f} heights; width x {scale[0]:.3f}, height x {scale[1]:.3f}")
-    return Report("detector", [_table(results), _sweep_table(sweep)], [*results, *sweep, *refits], read,
+    return Report("detector", [_table(results), _sweep_table(sweep), _size_table(sizes)],
+                  [*results, *sweep, *sizes, *refits], read,
                   {**(settings or {}), "min_score": min_score, "iou": SAME_FACE_IOU}, notes)
 
 
@@ -107,6 +118,44 @@ def _look(found: SampleSet, detectors: Mapping[str, Detects]) -> Iterator[Seen]:
         detections = {name: detector.detect(frame) for name, detector in detectors.items()}
         label = None if sample.points is None else boxes_from_landmarks(sample.points[None])
         yield Seen(found.name, sample, detections, label)
+
+
+def on_canvas(pixels: NDArray[np.uint8], label: FloatArray, share: float) -> tuple[NDArray[np.uint8], FloatArray]:
+    """The picture in a grey frame, its face's box (1, 4) px in the middle and ``share`` of the frame high.
+
+    Returns the frame (H, W, 3) and the box in it.
+    """
+    width, height = CANVAS
+    frame_from_canvas = np.zeros((1, 2, 3), np.float32)
+    step = float(label[0, 3] - label[0, 1]) / (share * height)  # picture px per canvas px
+    frame_from_canvas[0, 0, 0] = frame_from_canvas[0, 1, 1] = step
+    center = (label[0, :2] + label[0, 2:]) / 2
+    frame_from_canvas[0, :, 2] = center - step * np.array([width, height]) / 2
+    square = ops.sample_crops(np.ascontiguousarray(pixels), frame_from_canvas, max(CANVAS), border="constant",
+                              border_value=GREY)[0, :, :height, :width]
+    box = apply_affine(invert_affine(frame_from_canvas), label.reshape(1, 2, 2)).reshape(1, 4).astype(np.float32)
+    return np.ascontiguousarray((square * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)), box
+
+
+def _by_size(read: Sequence[SampleSet], detectors: Mapping[str, Detects], min_score: float) -> Iterator[dict[str, Any]]:
+    """Recall of the labelled face at each share of the frame's height, over all labelled sets."""
+    hits: dict[tuple[str, float], list[int]] = {}
+    for found in read:
+        if not any(sample.points is not None for sample in found.samples):
+            continue
+        for sample, pixels in found.pictures():
+            if sample.points is None:
+                continue
+            for share in FACE_SHARES:
+                canvas, box = on_canvas(pixels, boxes_from_landmarks(sample.points[None]), share)
+                for name, detector in detectors.items():
+                    seen = Seen(found.name, sample, {name: detector.detect(Frame(canvas, 0, 0.0))}, box)
+                    rows, _ = _counts([seen], name, "labels", min_score)
+                    hits.setdefault((name, share), []).append(int(rows[0, 0]))
+    for (name, share), found_faces in hits.items():
+        yield {"kind": "size", "subject": name, "face_share": share, "pictures": len(found_faces),
+               "recall": float(np.mean(found_faces)),
+               "recall_95": bootstrap_interval(np.array(found_faces), lambda rows: float(np.mean(rows)))}
 
 
 def _of(seen: Sequence[Seen], name: str) -> list[Seen]:
@@ -234,3 +283,11 @@ def _sweep_table(lines: Sequence[Mapping[str, Any]]) -> Table:
                               for line in lines]
     return Table("rtface by score threshold (boxes as they are; per cent)",
                  ("set", "score from", "recall labels", "recall peer", "precision peer", "F1 peer"), rows)
+
+
+def _size_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = [[line["subject"], percent(line["face_share"], 1), f"{line['face_share'] * CANVAS[1]:.0f}",
+                               line["pictures"], percent(line["recall"]), percent_range(line["recall_95"])]
+                              for line in sorted(lines, key=lambda line: (line["subject"], line["face_share"]))]
+    return Table(f"By size of the face in a {CANVAS[0]} x {CANVAS[1]} frame (labelled face, per cent)",
+                 ("detector", "of the height", "px", "faces", "recall", "95 %"), rows)

@@ -22,7 +22,8 @@ from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context
 from rtface.stages.mesh import MeshBuilder
 from rtface.types import FrameResult
 
-WORST: Final = 12
+NOT_FOUND, WORST, TYPICAL = 4, 8, 4
+"""At most so many faces of each kind on a system's sheet; typical ones have errors around the median."""
 REACH: Final = 2.0
 """Sheets show this much around faces, in their sizes."""
 LABEL_COLOR: Final = (60, 230, 90)
@@ -87,14 +88,21 @@ def clip_pictures(runs: Sequence[ClipRun], model: MorphableModel, folder: Path, 
 
 
 def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, columns: int = 4) -> None:
-    """Per system one picture of its worst faces, label in green, points in red: for a private folder."""
+    """Per system one picture: faces not found, the worst, and typical ones; label in green, points in red.
+
+    For a private folder.
+    """
     for system in SYSTEMS:
         faces = [face for face in scored if system in face.points and face.sample.points is not None]
         if not faces:
             continue
         errors = nme_interocular(np.stack([face.points[system] for face in faces]),
                                  np.stack([face.sample.points for face in faces if face.sample.points is not None]))
-        cells = [_scored_cell(faces[k], system, float(errors[k]), side) for k in np.argsort(-errors)[:WORST]]
+        order = np.argsort(-errors, kind="stable")
+        lost = int((~np.isfinite(errors)).sum())
+        middle = max(lost + WORST, (lost + len(order) - TYPICAL) // 2)
+        chosen = [*order[:min(lost, NOT_FOUND)], *order[lost:lost + WORST], *order[middle:middle + TYPICAL]]
+        cells = [_scored_cell(faces[k], system, float(errors[k]), side) for k in chosen]
         name = "".join(c if c.isalnum() else "_" for c in system).strip("_")
         sheets.write_picture(folder / f"worst_{name}.jpg", sheets.grid(cells, columns))
 

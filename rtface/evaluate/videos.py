@@ -9,6 +9,8 @@ confidence of measured faces, ids, detector runs, and
   (:func:`rtface.evaluate.metrics.jitter`), median over the clip, in per cent of the distance of the outer eye corners;
   of the landmark network's points, and of the mesh's points, which are smoothed in time.
 - gap: mean distance between the two, in the same unit: how far mesh and landmark network disagree.
+- with a peer detector: on every fifth frame, the share of its faces that are tracked (recall) and of measured faces
+  that it sees, too (precision; what it does not see is often no face). Boxes overlap by at least 0.3.
 """
 
 from __future__ import annotations
@@ -32,10 +34,13 @@ from rtface.io import open_source
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
 from rtface.report import Tally
+from rtface.stages.detect import Detects
 from rtface.types import FaceStatus, FrameResult
 
 SHOWN_FRAMES: Final = 4
 """Frames kept of each clip for contact sheets, evenly spread."""
+PEER_EVERY: Final = 5
+PEER_IOU: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,9 +65,13 @@ class ClipRun:
 
 
 def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, faces: int = TrackerConfig().faces,
-        settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[ClipRun]], None] | None = None,
+        peer: Detects | None = None, settings: Mapping[str, Any] | None = None,
+        look: Callable[[Sequence[ClipRun]], None] | None = None,
         progress: Callable[[str], None] = lambda line: None) -> Report:
-    """Run every clip; ``look`` gets the results, for contact sheets. Clips that cannot be read become problems."""
+    """Run every clip; ``look`` gets the results, for contact sheets. Clips that cannot be read become problems.
+
+    peer: a detector to compare the tracked faces with, after each clip's time was taken.
+    """
     clips = pack.clips()
     config = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=faces))
     runs = []
@@ -72,7 +81,7 @@ def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, fac
             what = altered(sample)
             try:
                 if what is None:
-                    runs.append(run_clip(sample, pipeline, model))
+                    runs.append(run_clip(sample, pipeline, model, peer))
             except MediaError as exc:
                 what = f"unreadable clip ({exc})"
             if what is not None:
@@ -88,7 +97,7 @@ def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, fac
                   {**(settings or {}), "config": config.to_dict(), "backends": pipeline.backends})
 
 
-def run_clip(sample: Sample, pipeline: Pipeline, model: MorphableModel) -> ClipRun:
+def run_clip(sample: Sample, pipeline: Pipeline, model: MorphableModel, peer: Detects | None = None) -> ClipRun:
     """One clip through the pipeline; MediaError when it cannot be read."""
     tally, tracks, kept = Tally(), dict[int, Track](), list[FrameResult]()
     project = MeshLandmarks(model)
@@ -117,7 +126,8 @@ def run_clip(sample: Sample, pipeline: Pipeline, model: MorphableModel) -> ClipR
         "confidence": summary.mean_confidence, "ids": summary.faces, "faces_tracked": summary.tracked,
         "detections": summary.detections,
         "jitter_network": _jitter(tracks.values(), "network"), "jitter_mesh": _jitter(tracks.values(), "mesh"),
-        "gap": _gap(tracks.values()), "stages_ms": {name: t["mean_ms"] for name, t in summary.stages.items()},
+        "gap": _gap(tracks.values()), "peer": _compare(sample, waiting, peer)._asdict() if peer is not None else None,
+        "stages_ms": {name: t["mean_ms"] for name, t in summary.stages.items()},
         "notes": list(summary.notes)}, tuple(kept))
 
 
@@ -157,6 +167,20 @@ def _collect(number: int, result: FrameResult, project: MeshLandmarks, tracks: d
             track.mesh.append(mesh[row])
 
 
+def _compare(sample: Sample, results: Sequence[FrameResult], peer: Detects) -> metrics.DetectionCounts:
+    """Measured faces against the peer's, over every fifth frame, which are read again."""
+    total = np.zeros(3, np.int64)
+    by_index = {result.frame.index: result for result in results}
+    with open_source(sample.file, every=PEER_EVERY) as source:
+        for frame in source:
+            result = by_index[frame.index]
+            rows = [k for k, status in enumerate(result.status) if status is FaceStatus.TRACKED]
+            boxes, wanted = result.tracks.boxes_xyxy[rows], peer.detect(frame).boxes_xyxy
+            hits = metrics.match_boxes(boxes, result.tracks.scores[rows], wanted, PEER_IOU)
+            total += [int((hits.reference >= 0).sum()), len(boxes), len(wanted)]
+    return metrics.DetectionCounts(*total.tolist())
+
+
 def _jitter(tracks: Any, which: str) -> float | None:
     """Median over all runs of at least three consecutive frames, over the inter-ocular distance; None without any."""
     noise: list[metrics.Doubles] = []
@@ -184,6 +208,8 @@ def _total(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                              "ids": sum(line["ids"] for line in lines), "faces_tracked": faces,
                              "detections": sum(line["detections"] for line in lines),
                              "confidence": sure / faces if faces else None}
+    compared = [line["peer"] for line in lines if line["peer"] is not None]
+    total["peer"] = {key: sum(counts[key] for counts in compared) for key in compared[0]} if compared else None
     for key in ("measured", "with_face"):
         total[key] = sum(line[key] * line["frames"] for line in lines) / max(frames, 1)
     for key in ("jitter_network", "jitter_mesh", "gap"):
@@ -197,8 +223,15 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
         [line["clip"].removeprefix("videos/"), line["rights"], line["frames"], f"{line['fps']:.1f}",
          percent(line["measured"], 1), percent(line["with_face"], 1),
          None if line["confidence"] is None else f"{line['confidence']:.3f}", line["ids"],
-         *(None if line[key] is None else percent(line[key]) for key in ("jitter_network", "jitter_mesh", "gap"))]
-        for line in lines]
+         *(None if line[key] is None else percent(line[key]) for key in ("jitter_network", "jitter_mesh", "gap")),
+         *_peer_cells(line["peer"])] for line in lines]
     return Table("Clips (per cent of frames; jitter and gap in per cent of the distance of the outer eye corners)",
                  ("clip", "rights", "frames", "fps", "measured", "with face", "confidence", "ids", "jitter network",
-                  "jitter mesh", "gap"), rows)
+                  "jitter mesh", "gap", "peer recall", "peer precision"), rows)
+
+
+def _peer_cells(counts: Mapping[str, int] | None) -> list[Cell]:
+    if counts is None:
+        return [None, None]
+    both = metrics.DetectionCounts(**counts)
+    return [percent(both.recall, 1), percent(both.precision, 1)]

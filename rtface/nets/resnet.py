@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = (nn.Identity() if stride == 1 and inputs == outputs
                          else conv_bn(inputs, outputs, 1, stride))
         self.activation = nn.ReLU(inplace=True)
-        nn.init.zeros_(self.body[-1][1].weight)  # type: ignore[index,arg-type]  # each block starts as identity
+        nn.init.zeros_(self.body[-1][1].weight)  # type: ignore[index]  # each block starts as identity
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activation(self.body(x) + self.shortcut(x))

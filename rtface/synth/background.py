@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from rtface.errors import MediaError
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[Any]
+"""Floating point, float32 unless said otherwise (NumPy's and OpenCV's stubs do not follow dtypes)."""
 
 
 def noise(rng: np.random.Generator, height: int, width: int, *, cells: float, octaves: int = 3,
@@ -110,7 +112,7 @@ def list_pictures(folder: Path) -> tuple[Path, ...]:
     """Picture files below a folder, sorted."""
     found = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png", ".webp"}))
     if not found:
-        raise MediaError(f"backgrounds: got {folder} without any picture, expected a folder with jpg, png or webp files")
+        raise MediaError(f"backgrounds: got {folder} without any picture, expected jpg, png or webp files below it")
     return found
 
 

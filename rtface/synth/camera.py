@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[Any]
+"""Floating point, float32 unless said otherwise (NumPy's and OpenCV's stubs do not follow dtypes)."""
 
 
 def motion_kernel(length: float, angle: float) -> FloatArray:
@@ -20,7 +23,7 @@ def motion_kernel(length: float, angle: float) -> FloatArray:
     return kernel / max(float(kernel.sum()), 1e-6)
 
 
-def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[np.uint8]:
+def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
     """Take (H, W, 3) float32 sRGB 0..1 as a camera would → uint8."""
     height, width = picture.shape[:2]
     size = max(height, width)
@@ -51,7 +54,7 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[np.uint8]:
         picture = picture * (1 - float(rng.uniform(0.05, 0.35)) * (x * x + y * y)).astype(np.float32)[..., None]
     if rng.random() < 0.7:
         strength = float(np.exp(rng.uniform(np.log(0.003), np.log(0.06))))
-        grain = rng.standard_normal((height, width, 3), dtype=np.float32)
+        grain: FloatArray = rng.standard_normal((height, width, 3), dtype=np.float32)
         if rng.random() < 0.5:
             grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 2
         picture = picture + strength * grain * (0.5 + np.sqrt(np.clip(picture, 0, 1)))
@@ -59,5 +62,7 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[np.uint8]:
     if rng.random() < 0.6:
         quality = int(rng.uniform(25, 95))
         _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        pixels = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return np.ascontiguousarray(decoded)
     return np.ascontiguousarray(pixels)

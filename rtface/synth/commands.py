@@ -54,7 +54,7 @@ def preview(
 def write(
     folder: Annotated[Path, typer.Argument(help="Folder of shards; a killed run goes on with the same command.")],
     count: Annotated[int, typer.Option(min=1, help="Samples.")] = 10000,
-    kind: Annotated[str, typer.Option(metavar="faces|scenes", help="Single faces, or frames for the detector.")] = "faces",
+    kind: Annotated[str, typer.Option(metavar="faces|scenes", help="Faces, or frames for the detector.")] = "faces",
     size: Annotated[int, typer.Option(help="Side of the pictures, px.")] = 288,
     clean: Annotated[bool, typer.Option("--clean/--no-clean", help="Store the twin without occluders too.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,

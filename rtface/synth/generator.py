@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -98,7 +99,8 @@ class FaceFactory:
         if kinds:
             anchors = self.builder.anchors(person, face)
             for kind in kinds:
-                surfaces += [occluder_surface(piece, OCCLUDER_KINDS.index(kind)) for piece in MAKERS[kind](rng, anchors)]
+                index = OCCLUDER_KINDS.index(kind)
+                surfaces += [occluder_surface(piece, index) for piece in MAKERS[kind](rng, anchors)]
             drawing = draw(surfaces, pose, light, person.texture, height, width)
         placed = self.place(face, pose)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
@@ -177,7 +179,7 @@ def _grain(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     return cv2.resize(np.exp(field * float(rng.uniform(0.02, 0.3))), (width, height))
 
 
-def segment(shot: Shot, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def segment(shot: Shot, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Class mask and occluder kinds (size, size) uint8 of a shot."""
     face = np.isin(shot.clean.kind, (FACE, EYE, MOUTH, HAIR)) & _inside(shot)
     seen = np.isin(shot.drawing.kind, (FACE, EYE, MOUTH))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtface import ops
 from rtface.morphable import MorphableModel, Part
@@ -120,7 +121,7 @@ def occluder_surface(piece: Piece, kind: int) -> Surface:
                    np.full(count, OCCLUDER + kind, np.uint8), np.full(count, piece.gloss, np.float32))
 
 
-def _nearest_uv(model: MorphableModel) -> FloatArray:
+def _nearest_uv(model: MorphableModel) -> NDArray[np.int64]:
     """(Vc,) face vertex nearest to each context vertex on the mean head, among the patch's border."""
     border = np.unique(model.context.face_vertices[model.context.face_vertices >= 0])
     points, context = model.mean[border], model.context.mean

@@ -166,7 +166,8 @@ def hand(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     thumb = palm + across * -38 * size
     knuckle = thumb + (up * 32 - across * 22 * rng.uniform(0.2, 1)) * size
     shapes += [capsule(thumb, knuckle, 11 * size, 9.5 * size, sides=9),
-               capsule(knuckle, knuckle + (up * 28 + across * rng.uniform(-6, 14)) * size, 9.5 * size, 8 * size, sides=9)]
+               capsule(knuckle, knuckle + (up * 28 + across * rng.uniform(-6, 14)) * size, 9.5 * size, 8 * size,
+                       sides=9)]
     wrist = palm - up * 52 * size
     elbow = wrist - up * 210 + np.array([rng.normal(0, 50), 30, 0])
     shapes.append(capsule(wrist, elbow, 24 * size, 36 * size, sides=14))

@@ -68,8 +68,7 @@ def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: Float
     offsets = np.cumsum([0, *counts[:-1]])
     vertices = np.concatenate([s.vertices for s in surfaces])
     triangles = np.concatenate([s.triangles + o for s, o in zip(surfaces, offsets, strict=True)]).astype(np.int32)
-    normals = np.concatenate([s.normals if s.normals is not None
-                              else ops.vertex_normals(s.vertices[None], np.ascontiguousarray(s.triangles))[0] for s in surfaces])
+    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces])
     kinds = np.concatenate([s.kind for s in surfaces])
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
     placed = (vertices @ rotation.T) * pose[3]
@@ -92,11 +91,16 @@ def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: Float
         on = (values[..., 6] > 0.5).astype(np.uint8)
         looked_up = ops.sample_texture(texture, np.ascontiguousarray(values[..., 4:6]), mask=on)
         color = np.where(on[..., None] > 0, color * looked_up, color)
-    color = color + values[..., 3:4] * (0.35 * light.tint * max(float(light.harmonics[0]), 0.1))
+    shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
+    color = color + values[..., 3:4] * shine_color
     kind = np.full((height, width), NOTHING, np.uint8)
     hit = raster.triangle_id >= 0
     kind[hit] = kinds[triangles[raster.triangle_id[hit], 0]]
     return Drawing(np.ascontiguousarray(color, np.float32), kind, raster.triangle_id, raster.depth)
+
+
+def _normals(surface: Surface) -> FloatArray:
+    return ops.vertex_normals(surface.vertices[None], np.ascontiguousarray(surface.triangles))[0]
 
 
 def encode_srgb(linear: FloatArray) -> FloatArray:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[Any]
+"""Floating point, float32 unless said otherwise (NumPy's and OpenCV's stubs do not follow dtypes)."""
 IntArray = NDArray[np.int32]
 
 
@@ -63,8 +64,9 @@ def capsule(start: FloatArray, end: FloatArray, radius_start: float, radius_end:
     length = max(float(np.linalg.norm(axis)), 1e-3)
     axis = axis / length
     turn = np.linspace(0.3, np.pi / 2, 4)
-    along = np.concatenate([-radius_start * np.cos(turn[:-1]), [0.0], [length], length + radius_end * np.sin(np.linspace(0.3, 1.3, 3))])
-    radii = np.concatenate([radius_start * np.sin(turn[:-1]), [radius_start], [radius_end], radius_end * np.cos(np.linspace(0.3, 1.3, 3))])
+    cap = np.linspace(0.3, 1.3, 3)
+    along = np.concatenate([-radius_start * np.cos(turn[:-1]), [0.0], [length], length + radius_end * np.sin(cap)])
+    radii = np.concatenate([radius_start * np.sin(turn[:-1]), [radius_start], [radius_end], radius_end * np.cos(cap)])
     return tube(start + axis * along[:, None].astype(np.float32), radii.astype(np.float32), sides=sides)
 
 
@@ -90,7 +92,7 @@ def sheet(points: FloatArray) -> Shape:
 
 
 def fan(outline: FloatArray, *, bulge: float = 0.0) -> Shape:
-    """A filled closed outline (P, 3) mm around its centre, the centre pushed by ``bulge`` mm towards the camera (−z)."""
+    """A filled closed outline (P, 3) mm around its centre, which is pushed ``bulge`` mm towards the camera (−z)."""
     center = outline.mean(axis=0, keepdims=True) + np.array([[0.0, 0.0, -bulge]])
     middle = (outline + center) / 2 + np.array([[0.0, 0.0, -0.35 * bulge]])
     count = len(outline)

@@ -24,7 +24,7 @@ SHARD = 250
 FORMAT = 1
 
 
-def encode(pixels: NDArray[np.uint8], quality: int = 93) -> bytes:
+def encode(pixels: NDArray[Any], quality: int = 93) -> bytes:
     """RGB (H, W, 3) or labels (H, W) uint8 → JPEG or PNG bytes."""
     ok, packed = (cv2.imencode(".png", pixels) if pixels.ndim == 2
                   else cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]))
@@ -33,7 +33,7 @@ def encode(pixels: NDArray[np.uint8], quality: int = 93) -> bytes:
     return bytes(packed)
 
 
-def decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def decode(data: NDArray[Any]) -> NDArray[Any]:
     """JPEG or PNG bytes (as a uint8 array) → RGB (H, W, 3) or labels (H, W)."""
     picture = cv2.imdecode(np.asarray(data), cv2.IMREAD_UNCHANGED)
     if picture is None:
@@ -42,7 +42,7 @@ def decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., ::-1])
 
 
-def _pack(blobs: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _pack(blobs: list[bytes]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     return (np.frombuffer(b"".join(blobs), np.uint8), np.cumsum([0] + [len(b) for b in blobs]).astype(np.int64))
 
 

@@ -79,9 +79,9 @@ def noise_tiles() -> tuple[FloatArray, FloatArray, FloatArray]:
         out = np.fft.irfft2(tile * np.exp(-2 * np.pi ** 2 * ((sx * fx) ** 2 + (sy * fy) ** 2)), s=(TILE, TILE))
         return out / out.std()
 
-    soft = sum(blurred(s, s) * w for s, w in ((40, 1.0), (16, 0.7), (6, 0.45), (2.5, 0.3)))
+    soft = np.sum([blurred(s, s) * w for s, w in ((40, 1.0), (16, 0.7), (6, 0.45), (2.5, 0.3))], axis=0)
     tiles = (soft, blurred(0.9, 0.9), blurred(0.7, 3.5))
-    return tuple((t / t.std()).astype(np.float32) for t in tiles)  # type: ignore[return-value]
+    return tuple((t / t.std()).astype(np.float32) for t in tiles)
 
 
 def raster(uv: Array, triangles: Array, values: Array, size: int) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -219,7 +219,7 @@ def _brow(place: Array, line: Array) -> BrowFrame:
     above = np.where(foot[:, 1] > place[near, 1], 1.0, -1.0) * distance
     total = np.linalg.norm(np.diff(smooth, axis=0), axis=1).sum()
     streak = np.stack([above * 3.0 + 0.35 * along * total, (along * total - above * 0.6) * 5.0], axis=1)
-    return BrowFrame(near, (along * 39 - 3).astype(np.float32) / 33, above.astype(np.float32),
+    return BrowFrame(near, ((along * 39 - 3) / 33).astype(np.float32), above.astype(np.float32),
                      np.floor(streak).astype(np.int32))
 
 

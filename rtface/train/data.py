@@ -24,7 +24,9 @@ from rtface.geometry import (
 from rtface.synth.shards import decode
 from rtface.types import Coefficients
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[Any]
+ByteArray = NDArray[Any]
+"""uint8; OpenCV's stubs do not follow dtypes."""
 
 
 class Shard(NamedTuple):
@@ -32,10 +34,10 @@ class Shard(NamedTuple):
 
     arrays: dict[str, Any]
 
-    def blob(self, name: str, index: int) -> NDArray[np.uint8]:
+    def blob(self, name: str, index: int) -> ByteArray:
         """Encoded bytes of sample ``index``."""
         start, end = self.arrays[f"{name}_offsets"][index:index + 2]
-        return self.arrays[name][start:end]  # type: ignore[no-any-return]
+        return self.arrays[name][start:end]
 
     def __len__(self) -> int:
         return len(self.arrays["pixels_offsets"]) - 1
@@ -56,7 +58,7 @@ def load_shard(path: Path) -> Shard:
         return Shard({name: stored[name] for name in stored.files})
 
 
-def degrade(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def degrade(rng: np.random.Generator, pixels: ByteArray) -> ByteArray:
     """Colour, blur, noise and patches on (S, S, 3) uint8: cheap variety on top of the factory's camera."""
     size = pixels.shape[0]
     if rng.random() < 0.35:
@@ -87,7 +89,7 @@ def degrade(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.u
 class CropSample(NamedTuple):
     """One training crop; px are the crop's."""
 
-    crop: NDArray[np.uint8]
+    crop: ByteArray
     """(3, S, S)."""
     coefficients: FloatArray
     """(239,)."""
@@ -95,12 +97,12 @@ class CropSample(NamedTuple):
     """(68, 2)."""
     visibility: FloatArray
     """(68,)."""
-    presence: FloatArray
+    presence: np.float32
     """() 1 = the crop is on a face as tracking would place it."""
 
 
-def random_crop(rng: np.random.Generator, pixels: NDArray[np.uint8], landmarks: FloatArray, size: int, *,
-                jitter: float = 1.0) -> tuple[NDArray[np.uint8], FloatArray]:
+def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArray, size: int, *,
+                jitter: float = 1.0) -> tuple[ByteArray, FloatArray]:
     """Cut a crop as :func:`rtface.geometry.crops_from_landmarks` would, moved as tracking errors move it.
 
     Returns (S, S, 3) uint8 and crop_from_picture (2, 3).
@@ -146,10 +148,10 @@ def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *
     inside = ((points >= 0) & (points < size)).all(axis=1)
     return CropSample(np.ascontiguousarray(degrade(rng, crop).transpose(2, 0, 1)), vector.astype(np.float32),
                       points.astype(np.float32), (shard.arrays["visibility"][index] * inside).astype(np.float32),
-                      np.float32(presence))  # type: ignore[arg-type]
+                      np.float32(presence))
 
 
-class ShardStream(IterableDataset):  # type: ignore[type-arg]
+class ShardStream(IterableDataset):
     """Endless stream of samples; every worker walks its own random order, a few shards mixed at a time."""
 
     def __init__(self, paths: list[Path], seed: int, *, mixed: int = 4) -> None:
@@ -185,7 +187,7 @@ class CropStream(ShardStream):
 class SceneSample(NamedTuple):
     """One frame for the detector; rows of ``boxes`` beyond the faces are NaN."""
 
-    image: NDArray[np.uint8]
+    image: ByteArray
     """(3, S, S)."""
     boxes: FloatArray
     """(M, 4) px."""
@@ -235,8 +237,8 @@ class SceneStream(ShardStream):
         return SceneSample(np.ascontiguousarray(degrade(rng, image).transpose(2, 0, 1)), out, visible)
 
 
-def batches(stream: ShardStream, batch: int, workers: int) -> Iterator[list[Tensor]]:
-    """Endless batches of stacked tensors."""
+def batches(stream: ShardStream, batch: int, workers: int) -> Iterator[Any]:
+    """Endless batches: the stream's named tuple, its arrays stacked to tensors."""
     loader: DataLoader[Any] = DataLoader(stream, batch, num_workers=workers, drop_last=True,
                                          persistent_workers=workers > 0, worker_init_fn=_one_thread)
     yield from loader

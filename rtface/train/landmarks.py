@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
                                                         weight=sample.presence[:, None])
         loss = points + 2.0 * presence + 1.0 * visibility
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
         optimizer.step()
         ema.update(net, step)

@@ -123,3 +123,21 @@ def test_nothing_to_score_gives_no_results(tmp_path: Path) -> None:
     for path in folder.rglob("*.png"):
         path.unlink()
     assert not detector.run(Pack(folder), {"rtface": Painted()}, min_score=0.5, sets=SETS).results
+
+
+def test_pictures_are_put_into_a_frame_with_the_face_at_a_given_size() -> None:
+    face = (60.0, 50.0, 40.0, 0)
+    label = np.array([[40, 26, 80, 74]], np.float32)  # the ellipse's box
+    for share in (0.6, 0.1):
+        canvas, box = detector.on_canvas(blobs.paint([face]), label, share)
+        assert canvas.shape == (480, 640, 3) and box[0, 3] - box[0, 1] == pytest.approx(share * 480, rel=1e-5)
+        np.testing.assert_allclose((box[0, :2] + box[0, 2:]) / 2, [320, 240], atol=1e-3)
+        red = np.argwhere((canvas[..., 0] > 150) & (canvas[..., 1] < 60))[:, ::-1]
+        np.testing.assert_allclose([*red.min(axis=0), *(red.max(axis=0) + 1)], box[0], atol=2.5)
+    assert canvas[0, 0].tolist() == [115] * 3
+
+
+def test_recall_by_size_of_the_face(pack: Pack) -> None:
+    report = detector.run(pack, {"rtface": Painted()}, min_score=0.5, sets=("lfpw_test",))
+    sizes = {line["face_share"]: line for line in lines(report, "size", subject="rtface")}
+    assert sizes[0.4]["recall"] == 1 and sizes[0.4]["pictures"] == 4 and "By size of the face" in report.text()

@@ -81,7 +81,6 @@ def test_a_face_that_the_tracker_would_refuse_is_scored_and_counted(pack: Pack) 
 def test_mesh_points_come_from_the_regressor(pack: Pack, model: MorphableModel) -> None:
     report = landmarks.run(pack, ours(model), sets=SETS)
     assert line(report, MESH)["faces"] == 4 and np.isfinite(line(report, MESH)["nme"])
-    assert line(report, MESH)["nme"] != line(report, MESH_FIXED)["nme"]
     assert line(report, MESH)["nme_inner"] == pytest.approx(line(report, MESH_FIXED)["nme_inner"])
 
 

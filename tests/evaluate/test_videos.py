@@ -10,9 +10,12 @@ import pytest
 from rtface.errors import InputError
 from rtface.evaluate import looks, videos
 from rtface.evaluate.dataset import Pack
+from rtface.evaluate.networks import detector_stage
 from rtface.evaluate.sheets import private_folder
 from rtface.io import read_picture
 from rtface.morphable import MorphableModel
+from rtface.stages.detect import Detections
+from rtface.types import Frame
 from tests import blobs
 from tests.evaluate.packs import PackWriter, clip_bytes, small_pack
 
@@ -52,6 +55,24 @@ def test_clips_without_a_face_and_clips_that_cannot_be_read(tmp_path: Path, mode
     assert empty["confidence"] is None and empty["jitter_mesh"] is None and total["gap"] is None
     problems = report.document()["sets"]["videos"]["problems"]
     assert len(problems) == 2 and "unreadable clip" in problems[0] and "got sha256" in problems[1]
+
+
+def test_tracked_faces_are_compared_with_a_peer(tmp_path: Path, model: MorphableModel) -> None:
+    class Peer:
+        """Sees the ellipse until it has moved far, and always something at the left edge."""
+
+        def detect(self, frame: Frame) -> Detections:
+            found = detector_stage(blobs.engines()["detector"], 0.5).detect(frame)
+            kept = found.boxes_xyxy[:, 0] < 50
+            boxes = np.concatenate([found.boxes_xyxy[kept], np.array([[0, 0, 10, 10]], np.float32)])
+            return Detections(boxes, np.ones(len(boxes), np.float32))
+
+    report = videos.run(Pack(small_pack(tmp_path / "pack")), blobs.engines(), model, peer=Peer())
+    free, secret, total = report.results  # frames 0, 5, 10, 15 with the ellipse from 40, 45, 50, 55 px on; 0, 5, 10
+    assert free["peer"] == {"hits": 2, "detections": 4, "references": 6}
+    assert secret["peer"] == {"hits": 2, "detections": 3, "references": 5}
+    assert total["peer"] == {"hits": 4, "detections": 7, "references": 11}
+    assert "57.1" in report.text()
 
 
 def test_tracks_with_gaps_are_not_differenced_across_them() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+
 from build_engines import onnx_export
 from rtface.errors import ModelFileError
 from rtface.nets.detector import Detector, DetectorNetConfig
@@ -69,7 +70,8 @@ def _random(module):
 
 
 def test_exported_networks_answer_like_their_modules_and_restore_them(tmp_path):
-    cases = [("landmarks", LandmarkNet, LandmarkNetConfig(), onnx_export.export_landmarks, {}, (3, 3, 128, 128), "net."),
+    cases = [("landmarks", LandmarkNet, LandmarkNetConfig(), onnx_export.export_landmarks, {},
+              (3, 3, 128, 128), "net."),
              ("regressor", Regressor, RegressorConfig(), onnx_export.export_regressor, {"basis": "b"},
               (3, 3, 224, 224), ""),
              ("detector", Detector, DetectorNetConfig(), onnx_export.export_detector, {}, (1, 3, 128, 320), "net.")]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from rtface import geometry
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
 from rtface.losses.geometry import focal_loss, giou_loss, point_loss, pose_vertices

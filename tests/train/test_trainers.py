@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+
 from rtface.errors import InputError, ModelFileError
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
