@@ -102,6 +102,7 @@ def convert(
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write into; made when missing.")] = Path("rtface-demo"),
     seed: Annotated[int, typer.Option(help="Another seed makes another person.")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="Length of the clip; 30 are a second.")] = 90,
     backend: Backend = "auto",
     threads: Threads = None,
     force: Force = False,
@@ -113,11 +114,11 @@ def demo(
         from rtface.io import ArraySource
         from rtface.synth.clip import FPS, demo_clip
 
-        _say("drawing a clip of 90 frames", quiet)
-        source = ArraySource(list(demo_clip(seed)), fps=FPS)
+        _say(f"drawing a clip of {frames} frames", quiet)
+        source = ArraySource(list(demo_clip(seed, frames=frames)), fps=FPS)
         config = _config(1, "compact", backend, "auto", threads, True)
         options: dict[str, Any] = {"formats": ["npz", "csv", "glb"], "overlay": out / "overlay.mp4", "force": force,
-                                   "selection": {"demo_seed": seed}}
+                                   "selection": {"demo_seed": seed, "frames": frames}}
         try:
             _convert(lambda after_index: source, out, config, options, quiet)
         except RenderError as exc:

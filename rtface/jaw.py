@@ -32,18 +32,19 @@ class JawLine:
         radius, angle = np.linalg.norm(offset, axis=1), np.arctan2(offset[:, 1], offset[:, 0])
         rows = np.empty((JAW, ROW), np.int32)
         directions = np.empty((JAW, 2))
-        for i in range(JAW):
-            towards = points[i, :2] - self.center[:2]
+        for i, target in enumerate(even_jaw(points[:JAW])):
+            towards = target[:2] - self.center[:2]
             reach = float(np.linalg.norm(towards))
             directions[i] = towards / reach
+            first = face[np.argmin(((model.mean[face] - target) ** 2).sum(axis=1))]
             turn = np.abs((angle - np.arctan2(towards[1], towards[0]) + np.pi) % (2 * np.pi) - np.pi)
             near = face[(turn < HALF_ANGLE_RAD) & (radius > INNERMOST * reach) & (radius < reach)]
             order = np.argsort(-np.linalg.norm(model.mean[near, :2] - self.center[:2], axis=1))
             near = near[order][np.linspace(0, len(near) - 1, min(ROW - 1, len(near))).round().astype(int)]
-            row = np.concatenate([[model.landmarks68[i]], near])
+            row = np.concatenate([[first], near])
             rows[i] = np.concatenate([row, np.repeat(row[:1], ROW - len(row))])
         self.rows = rows
-        """(17, ROW) int32 vertices; the first is the landmark of the frontal face."""
+        """(17, ROW) int32 vertices; the first is the point of the frontal face."""
         self.directions = directions.astype(np.float32)
         """(17, 2) unit: outwards, on an upright face."""
 
@@ -59,6 +60,16 @@ class JawLine:
         best = np.argmax(np.einsum("njrc,njc->njr", candidates, outward), axis=-1)
         return np.take_along_axis(np.broadcast_to(self.rows, (len(placed), *self.rows.shape)), best[..., None],
                                   axis=2)[..., 0]
+
+
+def even_jaw(points: FloatArray) -> FloatArray:
+    """Space jaw points (17, 3) mm evenly along their own outline from the chin up to both ears, as annotators do."""
+    halves = []
+    for half in (points[8::-1], points[8:]):
+        length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(half[:, :2], axis=0), axis=1))])
+        even = np.linspace(0, length[-1], 9)
+        halves.append(np.stack([np.interp(even, length, half[:, k]) for k in range(3)], axis=1))
+    return np.concatenate([halves[0][:0:-1], halves[1]])
 
 
 def project_landmarks(model: MorphableModel, jaw: JawLine, placed: FloatArray, roll: FloatArray) -> FloatArray:

@@ -359,7 +359,7 @@ def test_an_overlay_is_drawn_anew_from_the_journal_on_resume(tmp_path: Path, vid
 @pytest.mark.usefixtures("fakes")
 def test_demo_converts_its_own_clip_and_copes_without_opengl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = pytest.importorskip("rtface.synth.clip")
-    monkeypatch.setattr(clip, "demo_clip", lambda seed: iter([blobs.paint([(60 + k, 60, 40, 0)]) for k in range(6)]))
+    monkeypatch.setattr(clip, "demo_clip", lambda seed, frames: (blobs.paint([(60 + k, 60, 40, 0)]) for k in range(6)))
 
     def no_opengl(*arguments: Any, **options: Any) -> None:
         raise RenderError("OpenGL: no headless context")

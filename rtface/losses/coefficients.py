@@ -23,10 +23,10 @@ class CoefficientLossConfig:
     """Weights of the terms; units make them comparable (see :class:`CoefficientTerms`)."""
 
     identity: float = 1.0
-    expression: float = 1.0
+    expression: float = 2.0
     action: float = 2.0
     posed: float = 0.5
-    landmark: float = 1.0
+    landmark: float = 1.5
     albedo: float = 10.0
     light: float = 3.0
 

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rtface.nets.encoder import PIXEL_MEAN, PIXEL_SCALE
 from rtface.nets.resnet import conv_bn
 
 STRIDES: Final = (8, 16, 32, 64)
-PIXEL_MEAN: Final = 0.45
-PIXEL_SCALE: Final = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,44 @@
 """Train the coefficient regressor on labelled synthetic faces.
 
-    python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--size 224]
+    python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--encoder LANDMARKS.pt]
                                      [--resume] [--export rtface/weights]
 
-DATA holds `faces` shards from `rtface synth write`. ``--size`` may be smaller than the network's own 224 px for the
-first part of the training (three times faster at 128); labels stay in 224-px units. Loss: CoefficientLoss.
+DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the convolutions from a landmark checkpoint
+(same trunk), which saves most of the time. Loss: CoefficientLoss.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
+from rtface.errors import ModelFileError
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
 from rtface.morphable import MorphableModel
 from rtface.nets.regressor import Regressor, RegressorConfig
+from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
 from rtface.train.data import CropStream, as_input, batches, find_shards
+
+
+def load_encoder(net: Regressor, path: Path) -> None:
+    """Fill the encoder's convolutions (not its fully connected layer) from a landmark network's checkpoint."""
+    state = common.load_checkpoint(path)["ema"]
+    own = net.encoder.state_dict()
+    wanted = {name for name in own if not name.startswith("hidden.")}
+    if missing := sorted(name for name in wanted if name not in state or state[name].shape != own[name].shape):
+        raise ModelFileError(f"--encoder: got {path} without {missing[0]} of the right shape, expected a checkpoint of "
+                             f"rtface.train.landmarks with the same trunk")
+    net.encoder.load_state_dict({**own, **{name: state[name] for name in wanted}})
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse, build, loop, export."""
     parser = common.base_parser(__doc__ or "", steps=10000, batch=48, lr=1e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--size", type=int, default=224, help="px of the crops fed during this run")
+    parser.add_argument("--encoder", type=Path, help="landmark checkpoint whose convolutions to start from")
     options = parser.parse_args(arguments)
     device = common.setup(options)
     config = RegressorConfig.profile(options.profile)
@@ -37,15 +51,17 @@ def main(arguments: list[str] | None = None) -> None:
     if options.init:
         net.load_state_dict(common.load_checkpoint(options.init)["ema"])
         ema = common.Ema(net)
+    if options.encoder:
+        load_encoder(net, options.encoder)
+        ema = common.Ema(net)
     if options.resume:
         step = common.restore(checkpoint, net, optimizer, ema)
-    stream = CropStream(find_shards(options.data, "faces"), options.seed + step, options.size, negatives=0.0)
+    stream = CropStream(find_shards(options.data, "faces"), options.seed + step, config.size, negatives=0.0)
     log, sums, counted = common.Log(options.run), dict[str, float](), 0
     meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit(),
             "basis": model.basis_id}
-    units = torch.ones(239)
-    units[-3:] = config.size / options.size  # scale and translation of the labels, in px of the network's own crop
-    units = units.to(device)
+    # depthwise layers lose time in bfloat16 on CPUs
+    bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
     net.train()
     for batch in batches(stream, options.batch, options.workers):
         if step >= options.steps:
@@ -53,8 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
         rate = common.learning_rate(step, total=options.steps, peak=options.lr, warmup=min(200, options.steps // 4 + 1))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        target = batch.coefficients.to(device) * units
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+        target = batch.coefficients.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             predicted = net(as_input(batch.crop, device))
         loss, terms = criterion(predicted, target)
         optimizer.zero_grad(set_to_none=True)
