@@ -6,12 +6,14 @@ import numpy as np
 
 from rtface.config import PipelineConfig
 from rtface.io import open_source
+from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
 
 
 def main(video: str) -> None:
-    with Pipeline(PipelineConfig(meshes=False)) as pipeline, open_source(video) as source:
-        jaw_open = pipeline.model.expression_names.index("jawOpen")
+    model = MorphableModel.load()
+    jaw_open = model.expression_names.index("jawOpen")
+    with Pipeline(PipelineConfig(meshes=False), model=model) as pipeline, open_source(video) as source:
         for result in pipeline.run(source):
             for face, status in enumerate(result.status):
                 pitch, yaw, roll = np.rad2deg(result.coefficients.rotation[face])

@@ -234,7 +234,7 @@ from rtface.cli import main
 from rtface.inference import FakeEngine
 
 def slow(crops):
-    time.sleep(0.03)
+    time.sleep(0.1)
     return blobs.regress(crops)
 
 def open_slow(name, *arguments, **options):

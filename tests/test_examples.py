@@ -65,7 +65,7 @@ def test_readme_convert_command_runs(clip, tmp_path):
     commands = [line for block in _blocks("sh") for line in block.splitlines() if line.startswith("rtface ")]
     assert commands
     for command in commands:
-        done = _run(sys.executable, "-m", "rtface.cli", *command.split()[1:], cwd=tmp_path)
+        done = _run(sys.executable, "-m", "rtface", *command.split()[1:], cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "summary.json").exists()
 
@@ -73,6 +73,6 @@ def test_readme_convert_command_runs(clip, tmp_path):
 def test_readme_names_every_option_that_convert_has(tmp_path):
     text = (ROOT / "README.md").read_text()
     table = text[text.index("| option"):text.index("Reads what FFmpeg reads")]
-    help_text = _run(sys.executable, "-m", "rtface.cli", "convert", "--help", cwd=tmp_path).stdout
+    help_text = _run(sys.executable, "-m", "rtface", "convert", "--help", cwd=tmp_path).stdout
     for option in set(re.findall(r"`(--[a-z]+)", table)):
         assert option in help_text

@@ -86,7 +86,7 @@ def test_mean_face_looks_at_the_camera_in_millimetres(model: MorphableModel) -> 
     nose = model.region_mask("nose")
     assert nose[model.mean[:, 2].argmin()], "z points away from the camera: the nose is nearest"
     assert abs(model.mean[:, 0].mean()) < 0.01
-    np.testing.assert_allclose((marks[17:27, 1].mean() + marks[8, 1]) / 2, 0, atol=1.5)
+    np.testing.assert_allclose((marks[17:27, 1].mean() + marks[8, 1]) / 2, 0, atol=2.5)
 
 
 def test_landmarks_lie_on_their_features(model: MorphableModel) -> None:

@@ -14,7 +14,7 @@ Systems:
   tracker would refuse (presence) are scored all the same and counted as ``refused``.
 - ``network (label box)``: the same from the labelled box, to tell the detector's share of the error.
 - ``mesh``: the regressor on the crop that the pipeline gives it; the mesh's points, jaw on the visible outline.
-- ``mesh (fixed jaw)``: the same with the jaw's own vertices, which is what AFLW2000-3D labels.
+- ``mesh (fixed jaw)``: the same with the jaw of the frontal face turned along, which is what AFLW2000-3D labels.
 - ``peer``: PFLD on YuNet's box, see :mod:`rtface.evaluate.peers`.
 """
 

@@ -16,7 +16,7 @@ from rtface.errors import InputError
 from rtface.evaluate.report import describe_network
 from rtface.geometry import FloatArray, pose_vertices
 from rtface.inference import Engine, open_engine
-from rtface.jaw import JawLine, project_landmarks
+from rtface.jaw import JAW, JawLine, project_landmarks
 from rtface.morphable import MorphableModel
 from rtface.stages.crop import crop_faces
 from rtface.stages.detect import Detections, FaceDetector
@@ -120,11 +120,13 @@ class MeshLandmarks:
         self._model, self._jaw = model, JawLine(model)
 
     def project(self, coefficients: Coefficients) -> tuple[FloatArray, FloatArray]:
-        """(N, 68, 2) px with the jaw line on the visible outline, and (N, 68, 2) px with its fixed vertices."""
+        """(N, 68, 2) px with the jaw line on the visible outline, and (N, 68, 2) px with the frontal face's outline."""
         vertices = self._model.vertices(coefficients.identity, coefficients.expression)
         placed = pose_vertices(vertices, coefficients.rotation, coefficients.scale, coefficients.translation)
         sliding = project_landmarks(self._model, self._jaw, placed, coefficients.rotation[:, 2])
-        return (sliding[..., :2].astype(np.float32), placed[:, self._model.landmarks68, :2].astype(np.float32))
+        fixed = sliding.copy()
+        fixed[:, :JAW] = placed[:, self._jaw.rows[:, 0]]
+        return sliding[..., :2].astype(np.float32), fixed[..., :2].astype(np.float32)
 
 
 class MeshNetwork:
