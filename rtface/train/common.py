@@ -152,10 +152,11 @@ def commit() -> str:
         return "unknown"
 
 
-def recipe(options: argparse.Namespace, steps: int) -> dict[str, Any]:
-    """What the weights' json says about their training."""
+def recipe(name: str, options: argparse.Namespace, steps: int) -> dict[str, Any]:
+    """What the weights' json says about their training; ``name`` of the trainer."""
     described = options.data / "dataset.json"
-    return {"command": f"python -m {options.__dict__.get('module', 'rtface.train')}", "steps": steps,
-            "batch": options.batch, "samples_seen": steps * options.batch, "lr": options.lr, "seed": options.seed,
+    return {"command": f"python -m rtface.train.{name}", "steps": steps, "batch": options.batch,
+            "samples_seen": steps * options.batch, "lr": options.lr, "seed": options.seed,
+            "init": str(options.init) if options.init else None,
             "data": json.loads(described.read_text()) if described.exists() else str(options.data),
             "device": options.device, "torch": torch.__version__, "commit": commit()}

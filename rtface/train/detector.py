@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.export:
         from build_engines.onnx_export import export_detector
         export_detector(config, ema.state, options.export, profile=options.profile,
-                        training=common.recipe(options, step))
+                        training=common.recipe("detector", options, step))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ something covers count half), cross-entropy on presence and visibility.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
             common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema, meta=meta)
     if options.export:
         from build_engines.onnx_export import export_landmarks
-        export_landmarks(replace(config), ema.state, options.export, profile=options.profile,
-                         training=common.recipe(options, step))
+        export_landmarks(config, ema.state, options.export, profile=options.profile,
+                         training=common.recipe("landmarks", options, step))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.export:
         from build_engines.onnx_export import export_regressor
         export_regressor(config, ema.state, options.export, profile=options.profile, basis=model.basis_id,
-                         training=common.recipe(options, step))
+                         training=common.recipe("regressor", options, step))
 
 
 if __name__ == "__main__":
