@@ -66,9 +66,9 @@ class TrackerConfig:
 
     faces: int = 4
     """At most this many faces; the largest and the ones already followed win."""
-    min_presence_new: float = 0.9
+    min_presence_new: float = 0.97
     """A detection becomes a face when the landmark network is this sure of it."""
-    min_presence: float = 0.5
+    min_presence: float = 0.7
     """A followed face is lost when the landmark network is less sure."""
     interval_frames: int = 30
     """The detector runs at least every so many frames."""

@@ -37,7 +37,8 @@ def test_output_shapes_of_both_profiles(profile):
         config = LandmarkNetConfig.profile(profile)
         out = LandmarkNet(config).eval()(torch.rand(2, 3, config.size, config.size))
         assert out.landmarks.shape == (2, 68, 2) and out.presence.shape == (2,) and out.visibility.shape == (2, 68)
-        assert Regressor(RegressorConfig.profile(profile)).eval()(torch.rand(2, 3, 224, 224)).shape == (2, 239)
+        side = RegressorConfig.profile(profile).size
+        assert Regressor(RegressorConfig.profile(profile)).eval()(torch.rand(2, 3, side, side)).shape == (2, 239)
         found = Detector(DetectorNetConfig.profile(profile)).eval()(torch.rand(1, 3, 128, 192))
         cells = sum((128 // s) * (192 // s) for s in (8, 16, 32, 64))
         assert found.scores.shape == (1, cells) and found.boxes.shape == (1, cells, 4)
@@ -73,7 +74,7 @@ def test_exported_networks_answer_like_their_modules_and_restore_them(tmp_path):
     cases = [("landmarks", LandmarkNet, LandmarkNetConfig(), onnx_export.export_landmarks, {},
               (3, 3, 128, 128), "net."),
              ("regressor", Regressor, RegressorConfig(), onnx_export.export_regressor, {"basis": "b"},
-              (3, 3, 224, 224), ""),
+              (3, 3, 128, 128), ""),
              ("detector", Detector, DetectorNetConfig(), onnx_export.export_detector, {}, (1, 3, 128, 320), "net.")]
     for name, kind, config, export, extra, shape, prefix in cases:
         net = _random(kind(config)).eval()

@@ -26,7 +26,7 @@ def _arguments(folders, run, kind, *extra):
             "--device", "cpu", "--threads", "1", *extra]
 
 
-@pytest.mark.parametrize(("module", "kind", "extra"), [(landmarks, "faces", ()), (regressor, "faces", ("--size", "64")),
+@pytest.mark.parametrize(("module", "kind", "extra"), [(landmarks, "faces", ()), (regressor, "faces", ()),
                                                        (detector, "scenes", ("--size", "128"))])
 def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
     module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
@@ -85,3 +85,13 @@ def test_shards_are_kept_and_other_settings_refused(folders, tmp_path):
 def test_learning_rate_warms_up_and_decays():
     rates = [common.learning_rate(s, total=100, peak=1.0, warmup=10) for s in range(101)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[100] == pytest.approx(0.01)
+
+
+def test_the_regressor_starts_from_a_landmark_networks_convolutions(folders, tmp_path):
+    landmarks.main([*_arguments(folders, tmp_path / "l", "faces"), "--steps", "1"])
+    source = common.load_checkpoint(tmp_path / "l" / "last.pt")["ema"]
+    net = regressor.Regressor(regressor.RegressorConfig())
+    regressor.load_encoder(net, tmp_path / "l" / "last.pt")
+    torch.testing.assert_close(net.encoder.state_dict()["local.0.weight"], source["local.0.weight"])
+    with pytest.raises(ModelFileError, match="expected a checkpoint of rtface.train.landmarks"):
+        regressor.load_encoder(regressor.Regressor(regressor.RegressorConfig.profile("paper")), tmp_path / "l" / "last.pt")
