@@ -94,4 +94,5 @@ def test_the_regressor_starts_from_a_landmark_networks_convolutions(folders, tmp
     regressor.load_encoder(net, tmp_path / "l" / "last.pt")
     torch.testing.assert_close(net.encoder.state_dict()["local.0.weight"], source["local.0.weight"])
     with pytest.raises(ModelFileError, match="expected a checkpoint of rtface.train.landmarks"):
-        regressor.load_encoder(regressor.Regressor(regressor.RegressorConfig.profile("paper")), tmp_path / "l" / "last.pt")
+        paper = regressor.RegressorConfig.profile("paper")
+        regressor.load_encoder(regressor.Regressor(paper), tmp_path / "l" / "last.pt")
