@@ -48,7 +48,7 @@ def _pack(blobs: list[bytes]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 def make_shard(kind: Kind, seed: int, shard: int, count: int, config: SynthConfig, backgrounds: Path | None,
                scene_size: tuple[int, int]) -> dict[str, Any]:
-    """Arrays of one shard; sample i of it depends on (seed, shard, i) alone."""
+    """Arrays of one shard. Faces depend on (seed, shard, i) alone; scenes reuse people within their shard."""
     from rtface.synth.generator import FaceFactory
     from rtface.synth.scene import SceneFactory
     factory = FaceFactory(backgrounds=backgrounds)

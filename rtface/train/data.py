@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,8 +158,9 @@ class ShardStream(IterableDataset):
     def __init__(self, paths: list[Path], seed: int, *, mixed: int = 4) -> None:
         self.paths, self.seed, self.mixed = paths, seed, mixed
 
+    @abstractmethod
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> Any:
-        raise NotImplementedError("ShardStream.sample: expected a subclass that makes one sample")
+        """One training sample of a stored one."""
 
     def __iter__(self) -> Iterator[Any]:
         cv2.setNumThreads(1)
