@@ -101,7 +101,7 @@ def convert(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write into; made when missing.")] = Path("rtface-demo"),
-    seed: Annotated[int, typer.Option(help="Another seed makes another person.")] = 0,
+    seed: Annotated[int, typer.Option(help="Another seed makes another person.")] = 11,
     frames: Annotated[int, typer.Option(min=1, help="Length of the clip; 30 are a second.")] = 90,
     backend: Backend = "auto",
     threads: Threads = None,
