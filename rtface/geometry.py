@@ -87,11 +87,6 @@ def compose_affine(c_from_b: FloatArray, b_from_a: FloatArray) -> FloatArray:
     return np.concatenate([linear, offset[..., None]], axis=-1)
 
 
-def scale_crop(crop_from_frame: FloatArray, size: int, new_size: int) -> FloatArray:
-    """The same square region sampled at another side: (N, 2, 3) for ``size`` px → (N, 2, 3) for ``new_size`` px."""
-    return crop_from_frame * np.float32(new_size / size)
-
-
 def crop_transforms(centers: NDArray[Any], sides: NDArray[Any], rolls: NDArray[Any], size: int) -> FloatArray:
     """Similarity crop_from_frame (N, 2, 3) float32 for square regions.
 

@@ -86,6 +86,7 @@ def test_mean_face_looks_at_the_camera_in_millimetres(model: MorphableModel) -> 
     nose = model.region_mask("nose")
     assert nose[model.mean[:, 2].argmin()], "z points away from the camera: the nose is nearest"
     assert abs(model.mean[:, 0].mean()) < 0.01
+    # brow points lie on the brows' upper edge, 3 mm above the line that the origin was measured from
     np.testing.assert_allclose((marks[17:27, 1].mean() + marks[8, 1]) / 2, 0, atol=2.5)
 
 
