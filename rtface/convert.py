@@ -160,8 +160,7 @@ class _Job:
                            source=self._source.info)
         if name == "csv":
             return CsvSink(path, expression_names=model.expression_names)
-        return GlbSink(path, GlbModel(model.mean, model.identity_basis, model.expression_basis, model.albedo_mean,
-                                      model.albedo_basis, model.triangles, model.expression_names))
+        return GlbSink(path, glb_parts(model))
 
     def run(self, open_at: OpenAt, progress: Callable[[int, int | None], None]) -> Summary:
         """All frames, then the summary."""
@@ -255,6 +254,17 @@ class _Job:
         """Remove temporary files when the block ends with an error."""
         if kind is not None:
             self._abort()
+
+
+def glb_parts(model: MorphableModel) -> list[GlbModel]:
+    """Skin, eyes, and the inside of the mouth with the eye sockets: what a .glb of a face shows."""
+    names = model.expression_names
+    parts = [GlbModel(model.mean, model.identity_basis, model.expression_basis, model.albedo_mean, model.albedo_basis,
+                      model.triangles, names)]
+    for part, name, roughness in ((model.linear_eyes(), "eyes", 0.1), (model.interior, "mouth", 0.4)):
+        parts.append(GlbModel(part.mean, part.identity_basis, part.expression_basis, part.colors, None,
+                              part.triangles, names, name, roughness))
+    return parts
 
 
 def _up_to(frames: Sequence[JournalFrame], index: int, reach_s: float) -> Iterable[JournalFrame]:

@@ -231,6 +231,23 @@ class MorphableModel:
         both: Array = np.matmul(self.eyes.template.astype(turn.dtype), np.swapaxes(turn, 2, 3)) + centers[:, :, None]
         return both.reshape(len(centers), len(self.eyes.labels), 3)
 
+    def linear_eyes(self) -> Part:
+        """Both eyeballs with linear bases, for file formats that know only sums of displacements.
+
+        Each eyeLook action moves an eye from straight ahead to where that action alone would turn it; oblique gaze is
+        the sum of two, which misses the turned ball by up to 0.9 mm at half and 2.8 mm at full strength of both.
+        """
+        eyes, count, neutral = self.eyes, len(self.expression_names), np.zeros((1, self.identity_basis.shape[2]))
+        rest = self.eye_vertices(neutral, np.zeros((1, count)))[0]
+        actions = np.zeros((*rest.shape, count), np.float32)
+        for k, name in enumerate(self.expression_names):
+            if name.startswith("eyeLook"):
+                actions[..., k] = self.eye_vertices(neutral, np.eye(count)[k:k + 1])[0] - rest
+        identity = np.repeat(eyes.center_basis, len(eyes.template), axis=0).astype(np.float32)
+        weights = np.eye(len(eyes.label_names), dtype=np.float32)[eyes.labels]
+        return Part(rest.astype(np.float32), identity, actions, eyes.triangles, eyes.labels, eyes.label_names, weights,
+                    eyes.colors, np.full(len(rest), -1, np.int32))
+
     def expression_limits(self, identity: Array) -> Array:
         """(N, 64) upper bounds for these identities: blinks stop where the lids meet, all others at expression_max.
 

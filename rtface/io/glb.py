@@ -47,6 +47,10 @@ class GlbModel:
     """(F, 3) int32, counter-clockwise seen from outside."""
     expression_names: tuple[str, ...]
     """64 names, the first 52 ARKit's."""
+    name: str = "skin"
+    """Of the part's material."""
+    roughness: float = 0.7
+    """glTF roughness factor of the material, 0 = mirror, 1 = matt."""
 
     def __post_init__(self) -> None:
         count = len(self.mean)
@@ -58,6 +62,8 @@ class GlbModel:
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise InputError(f"GlbModel.{name}: got shape {getattr(self, name).shape}, expected {shape}")
+        if not 0 <= self.roughness <= 1:
+            raise InputError(f"GlbModel.roughness: got {self.roughness}, expected 0 to 1")
         if len(self.expression_names) != EXPRESSION_SIZE:
             raise InputError(f"GlbModel.expression_names: got {len(self.expression_names)}, expected {EXPRESSION_SIZE}")
 
@@ -151,15 +157,16 @@ class GlbSink:
         """Fill nodes, meshes and the animation."""
         times = _increasing(np.asarray(self._times, np.float32))
         shared = [_shared(glb, part, self._normals) for part in self._parts]
-        glb.add("materials", {"name": "skin", "doubleSided": True,
-                              "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.7}})
+        for part in self._parts:
+            glb.add("materials", {"name": part.name, "doubleSided": True, "pbrMetallicRoughness": {
+                "metallicFactor": 0.0, "roughnessFactor": part.roughness}})
         channels: list[dict[str, Any]] = []
         samplers: list[dict[str, Any]] = []
         for face_id, face in sorted(self._faces.items()):
             mesh = glb.add("meshes", {
                 "name": f"face{face_id}", "weights": [0.0] * EXPRESSION_SIZE,
-                "primitives": [_primitive(glb, part, about, face)
-                               for part, about in zip(self._parts, shared, strict=True)],
+                "primitives": [_primitive(glb, part, about, face, material)
+                               for material, (part, about) in enumerate(zip(self._parts, shared, strict=True))],
                 "extras": {"targetNames": list(self._parts[0].expression_names)}})
             keys = times[face.rows]
             turns = _quaternions(np.stack(face.rotation))
@@ -206,7 +213,8 @@ def _shared(glb: GlbBuilder, part: GlbModel, normals: bool) -> _Shared:
     return _Shared(indices, targets)
 
 
-def _primitive(glb: GlbBuilder, part: GlbModel, shared: _Shared, face: _Face) -> dict[str, Any]:
+def _primitive(glb: GlbBuilder, part: GlbModel, shared: _Shared, face: _Face,
+               material: int) -> dict[str, Any]:
     """Neutral shape, normals and colours of one face."""
     identity = (face.identity / face.weight).astype(np.float32)
     vertices = part.mean + part.identity_basis @ identity
@@ -219,7 +227,7 @@ def _primitive(glb: GlbBuilder, part: GlbModel, shared: _Shared, face: _Face) ->
         "POSITION": glb.accessor((file_axes(vertices) * _METRES).astype(np.float32), target=VERTICES, bounds=True),
         "NORMAL": glb.accessor(file_axes(vertex_normals(vertices, part.triangles)), target=VERTICES),
         "COLOR_0": glb.accessor(np.rint(rgba * 65535).astype(np.uint16), target=VERTICES, normalized=True)}
-    return {"attributes": attributes, "indices": shared.indices, "material": 0, "targets": shared.targets}
+    return {"attributes": attributes, "indices": shared.indices, "material": material, "targets": shared.targets}
 
 
 def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from rtface.errors import InputError
 
-OCCLUDER_KINDS = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "bar", "blob", "scarf")
+OCCLUDER_KINDS = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "bar", "blob", "scarf",
+                  "hat")
 """Everything the factory can put before a face; hair is part of the head and labelled apart."""
 
 

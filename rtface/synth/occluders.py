@@ -255,8 +255,47 @@ def scarf(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     return pieces
 
 
+def hat(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
+    """A knitted cap, a baseball cap, a brimmed hat or a helmet: a dome from the brow upwards, now and then a brim."""
+    points = anchors.landmarks
+    right, left = points[0], points[16]
+    brow = float(points[17:27, 1].min())
+    rim = brow - rng.uniform(-6, 26)
+    half_width = abs(left[0] - right[0]) / 2 + rng.uniform(10, 20)
+    front = float(points[27, 2]) - rng.uniform(2, 14)
+    depth = float((right[2] + left[2]) / 2 + 95 - front) / 2 + rng.uniform(4, 14)
+    center = np.array([(right[0] + left[0]) / 2, rim, front + depth])
+    height = rng.uniform(95, 135)
+    tilt, lean = rng.normal(0, 0.06), rng.normal(0.12, 0.1)  # lower at the back
+    theta = np.linspace(0, np.pi / 2, 9)[:, None] ** 0.9
+    phi = np.linspace(0, 2 * np.pi, 33)[None]
+    profile = np.sin(theta) ** rng.uniform(0.6, 1.0)
+    x, z = profile * np.cos(phi) * half_width, profile * np.sin(phi) * depth
+    y = -np.cos(theta) * height + 0 * phi + profile * (np.cos(phi) * half_width * tilt + np.sin(phi) * depth * lean)
+    dome = sheet(center + np.stack([x, y, z], -1))
+    color = (random_color(rng) ** 2.2).astype(np.float32)
+    pieces = [Piece(dome, color, float(rng.choice([0.02, 0.5], p=[0.8, 0.2])))]
+    style = rng.random()
+    if style < 0.7:
+        around = rng.uniform(0.5, 1.1) if style < 0.4 else np.pi  # peak in front, or all around
+        angle = np.linspace(-np.pi / 2 - around, -np.pi / 2 + around, 25)[None]
+        out = np.linspace(0, 1, 5)[:, None]
+        reach = rng.uniform(25, 75) * (np.cos((angle + np.pi / 2) / around * np.pi / 2.02) ** 0.5 if style < 0.4 else 1.0)
+        bx = np.cos(angle) * (half_width + out * reach)
+        bz = np.sin(angle) * (depth + out * reach)
+        by = np.cos(angle) * half_width * tilt + np.sin(angle) * depth * lean + out * reach * rng.uniform(-0.1, 0.45)
+        pieces.append(Piece(sheet((center + np.stack([bx, by, bz], -1)).astype(np.float32)),
+                            (color if rng.random() < 0.7 else random_color(rng) ** 2.2).astype(np.float32), 0.05))
+    else:
+        band = np.stack([np.cos(phi[0]) * half_width, np.cos(phi[0]) * half_width * tilt + np.sin(phi[0]) * depth * lean,
+                         np.sin(phi[0]) * depth], -1)
+        pieces.append(Piece(tube((center + band).astype(np.float32), float(rng.uniform(2, 11)), sides=6), color, 0.05))
+    return pieces
+
+
 MAKERS: dict[str, Callable[[np.random.Generator, Anchors], list[Piece]]] = {
     "glasses": glasses, "sunglasses": sunglasses, "mask": mask, "hand": hand, "microphone": microphone,
     "cup": cup, "bar": bar, "blob": blob, "scarf": scarf,
+    "hat": hat,
 }
 """Maker of every kind in :data:`rtface.synth.config.OCCLUDER_KINDS`."""

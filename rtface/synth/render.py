@@ -67,7 +67,8 @@ def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: Float
     counts = [len(s.vertices) for s in surfaces]
     offsets = np.cumsum([0, *counts[:-1]])
     vertices = np.concatenate([s.vertices for s in surfaces])
-    triangles = np.concatenate([s.triangles + o for s, o in zip(surfaces, offsets, strict=True)]).astype(np.int32)
+    triangles = np.ascontiguousarray(np.concatenate([s.triangles + o for s, o in zip(surfaces, offsets, strict=True)]),
+                                     np.int32)
     normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces])
     kinds = np.concatenate([s.kind for s in surfaces])
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from rtface.geometry import box_iou
 from rtface.synth import camera
+from rtface.synth.background import random_color
 from rtface.synth.config import SynthConfig
 from rtface.synth.generator import FaceFactory, segment
+from rtface.synth.head import occluder_surface
+from rtface.synth.occluders import MAKERS
 from rtface.synth.people import Person, sample_expression, sample_person, sample_rotation
-from rtface.synth.render import NOTHING, encode_srgb, sample_light
+from rtface.synth.render import NOTHING, Light, draw, encode_srgb, sample_light
 from rtface.synth.shapes import FloatArray
 
 
@@ -27,6 +30,9 @@ class Scene:
     """(N, 4) px."""
     visible: FloatArray
     """(N,) visible share of each face; below about 0.2 a face should be ignored, not demanded."""
+    decoys_xyxy: FloatArray
+    """(D, 4) px: hands, hats, cups and drawn patterns without a face, which a detector must not take for one."""
+
 
 
 class SceneFactory:
@@ -69,12 +75,42 @@ class SceneFactory:
             if not turned:
                 boxes.append(box)
                 visible.append(seen)
+        decoys = []
+        for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]))):
+            side = height * float(np.exp(rng.uniform(np.log(0.06), np.log(0.7))))
+            center = rng.uniform(0, 1, 2) * [width, height]
+            box = np.concatenate([center - side / 2, center + side / 2]).astype(np.float32)
+            near = [*boxes, *decoys]
+            if near and box_iou(box[None], np.stack(near)).max() > 0.01:
+                continue
+            if rng.random() < 0.65:
+                self._paste_things(rng, canvas, side, center, light)
+            else:
+                _draw_pattern(rng, canvas, side, center)
+            decoys.append(box)
         pixels = camera.shoot(rng, np.clip(canvas, 0, 1))
         return Scene(pixels, np.stack(boxes).astype(np.float32) if boxes else np.zeros((0, 4), np.float32),
-                     np.array(visible, np.float32))
+                     np.array(visible, np.float32),
+                     np.stack(decoys) if decoys else np.zeros((0, 4), np.float32))
+
+    def _paste_things(self, rng: np.random.Generator, canvas: FloatArray, side: float, center: FloatArray,
+                      light: Light) -> None:
+        """Draw what usually hides faces with nobody behind it: hands above all."""
+        person = self._person(rng)
+        window = max(24, int(np.ceil(side * 1.6)))
+        pose = np.concatenate([rng.normal(0, [0.5, 0.7, 1.2]), [side / 170.0], np.full(2, window / 2)])
+        anchors = self.faces.builder.anchors(person, self.faces.model.vertices(person.identity[None],
+                                                                               np.zeros((1, 64), np.float32))[0])
+        kinds = rng.choice(["hand", "blob", "cup", "microphone", "hat", "bar"], int(rng.integers(1, 3)),
+                           p=[0.55, 0.1, 0.1, 0.08, 0.1, 0.07])
+        pieces = [piece for kind in kinds for piece in MAKERS[str(kind)](rng, anchors)]
+        drawing = draw([occluder_surface(piece, 0) for piece in pieces], pose.astype(np.float32), light, None, window,
+                       window)
+        covered = (drawing.kind != NOTHING).astype(np.float32)[..., None]
+        _blend(canvas, np.concatenate([encode_srgb(drawing.color) * covered, covered], axis=-1), center)
 
     def _paste(self, rng: np.random.Generator, canvas: FloatArray, face_height: float, center: FloatArray,
-               light: object, turned: bool) -> tuple[FloatArray, float]:
+               light: Light, turned: bool) -> tuple[FloatArray, float]:
         height, width = canvas.shape[:2]
         person = self._person(rng)
         expression = sample_expression(rng, self.faces.model, person.identity)
@@ -87,7 +123,7 @@ class SceneFactory:
         middle = np.full(2, side / 2)
         pose = self.faces.framed_pose(person, expression, rotation, face_height * 0.8 * zoom, middle)
         kinds = self.faces.choose_occluders(rng, self.config)
-        shot = self.faces.shoot(rng, person, expression, pose, light, kinds, side, side)  # type: ignore[arg-type]
+        shot = self.faces.shoot(rng, person, expression, pose, light, kinds, side, side)
         covered = (shot.drawing.kind != NOTHING).astype(np.float32)
         layer = np.concatenate([encode_srgb(shot.drawing.color) * covered[..., None], covered[..., None]], axis=-1)
         if side != window:
@@ -98,10 +134,7 @@ class SceneFactory:
         box = shot.box_xyxy / zoom + shift
         if x1 <= x0 or y1 <= y0:
             return box.astype(np.float32), 0.0
-        part = layer[y0 - top:y1 - top, x0 - left:x1 - left]
-        target = canvas[y0:y1, x0:x1]
-        target *= 1 - part[..., 3:]
-        target += part[..., :3]
+        _blend(canvas, layer, center)
         mask, _ = segment(shot, window)
         face = mask > 0
         inside = np.zeros_like(face)
@@ -109,3 +142,34 @@ class SceneFactory:
         seen = float(((mask == 1) & inside).sum()) / max(int(face.sum()), 1)
         clipped = np.array([max(box[0], 0), max(box[1], 0), min(box[2], width), min(box[3], height)], np.float32)
         return clipped, seen
+
+
+def _blend(canvas: FloatArray, layer: FloatArray, center: FloatArray) -> None:
+    """Lay a premultiplied (S, S, 4) layer centred on a point (2,) px over the canvas (H, W, 3), in place."""
+    height, width = canvas.shape[:2]
+    side = layer.shape[0]
+    left, top = np.round(center - side / 2).astype(int)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    if x1 <= x0 or y1 <= y0:
+        return
+    part = layer[y0 - top:y1 - top, x0 - left:x1 - left]
+    target = canvas[y0:y1, x0:x1]
+    target *= 1 - part[..., 3:]
+    target += part[..., :3]
+
+
+def _draw_pattern(rng: np.random.Generator, canvas: FloatArray, side: float, center: FloatArray) -> None:
+    """A print, badge or mark: a spot with two to five smaller spots in it, flat as ink."""
+    size = max(16, int(side * 1.2))
+    picture = np.zeros((size, size, 4), np.float32)
+    middle = (size // 2, size // 2)
+    whole = (max(3, int(size * rng.uniform(0.25, 0.42))), max(3, int(size * rng.uniform(0.25, 0.45))))
+    angle = float(rng.uniform(-40, 40))
+    if rng.random() < 0.7:
+        cv2.ellipse(picture, middle, whole, angle, 0, 360, (*random_color(rng).tolist(), 1.0), -1, cv2.LINE_AA)
+    ink = (*random_color(rng).tolist(), 1.0)
+    for _ in range(int(rng.integers(2, 6))):
+        spot = (int(middle[0] + rng.uniform(-0.6, 0.6) * whole[0]), int(middle[1] + rng.uniform(-0.6, 0.6) * whole[1]))
+        axes = (max(1, int(size * rng.uniform(0.02, 0.13))), max(1, int(size * rng.uniform(0.02, 0.1))))
+        cv2.ellipse(picture, spot, axes, float(rng.uniform(0, 180)), 0, 360, ink, -1, cv2.LINE_AA)
+    _blend(canvas, picture, center)

@@ -60,7 +60,9 @@ def make_shard(kind: Kind, seed: int, shard: int, count: int, config: SynthConfi
         return {"pixels": data, "pixels_offsets": offsets,
                 "boxes_xyxy": np.concatenate([s.boxes_xyxy for s in drawn]),
                 "visible": np.concatenate([s.visible for s in drawn]),
-                "box_offsets": np.cumsum([0] + [len(s.boxes_xyxy) for s in drawn]).astype(np.int64)}
+                "box_offsets": np.cumsum([0] + [len(s.boxes_xyxy) for s in drawn]).astype(np.int64),
+                "decoys_xyxy": np.concatenate([s.decoys_xyxy for s in drawn]),
+                "decoy_offsets": np.cumsum([0] + [len(s.decoys_xyxy) for s in drawn]).astype(np.int64)}
     samples = [factory.generate(rng, config) for rng in rngs]
     out: dict[str, Any] = {}
     for name, blobs in (("pixels", [encode(s.pixels) for s in samples]), ("mask", [encode(s.mask) for s in samples])):

@@ -38,7 +38,7 @@ def base_parser(description: str, *, steps: int, batch: int, lr: float) -> argpa
     parser.add_argument("--workers", type=int, default=1, help="loader processes")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 autocast")
     parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints")
-    parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (new optimiser)")
+    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint or shipped NAME.PROFILE.onnx.gz (new optimiser)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --run")
     parser.add_argument("--export", type=Path, help="folder that receives NAME.PROFILE.onnx and .json at the end")
     return parser
@@ -121,6 +121,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise ModelFileError(f"checkpoint: got {path}, which does not exist; expected a file written by a trainer, "
                              f"start without --resume / --init")
     return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def initialise(module: nn.Module, path: Path, *, prefix: str = "") -> None:
+    """Fill a module from a checkpoint's averaged weights or an exported .onnx.gz (``prefix`` of its names there)."""
+    if path.name.endswith(".onnx.gz"):
+        from build_engines.onnx_export import load_weights
+        load_weights(path, module, prefix=prefix)
+    else:
+        module.load_state_dict(load_checkpoint(path)["ema"])
 
 
 def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema) -> int:

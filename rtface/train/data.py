@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,17 +17,24 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from rtface.errors import InputError
 from rtface.geometry import (
     apply_affine,
+    box_iou,
     compose_affine,
     crop_transforms,
     crops_from_landmarks,
     transform_coefficients,
 )
 from rtface.synth.shards import decode
-from rtface.types import Coefficients
+from rtface.types import VECTOR_SIZE, Coefficients
 
 FloatArray = NDArray[Any]
 ByteArray = NDArray[Any]
 """uint8; OpenCV's stubs do not follow dtypes."""
+
+
+MIRROR_68 = np.array([*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46,
+                      39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67,
+                      66, 65])
+"""Which of the 68 landmarks each becomes in a mirror."""
 
 
 class Shard(NamedTuple):
@@ -175,15 +182,64 @@ class ShardStream(IterableDataset):
                     yield self.sample(rng, shards[s], int(i))
 
 
-class CropStream(ShardStream):
-    """Face crops for the landmark network and the regressor."""
+def negative_sample(rng: np.random.Generator, scenes: Shard, size: int) -> CropSample:
+    """A crop of a scene without a face in it: half of them on a decoy where the scene has one."""
+    index = int(rng.integers(len(scenes)))
+    pixels = decode(scenes.blob("pixels", index))
+    start, end = scenes.arrays["box_offsets"][index:index + 2]
+    faces = scenes.arrays["boxes_xyxy"][start:end]
+    first, last = scenes.arrays["decoy_offsets"][index:index + 2]
+    decoys = scenes.arrays["decoys_xyxy"][first:last]
+    height = min(pixels.shape[:2])
+    box = np.zeros(4, np.float32)
+    for _ in range(8):
+        if len(decoys) and rng.random() < 0.7:
+            target = decoys[rng.integers(len(decoys))]
+            side = float(target[2] - target[0]) * float(np.exp(rng.normal(-0.2, 0.35)))
+            center = (target[:2] + target[2:]) / 2 + rng.normal(0, 0.2, 2) * side
+        else:
+            side = height * float(np.exp(rng.uniform(np.log(0.1), np.log(0.8))))
+            center = rng.uniform(0, 1, 2) * pixels.shape[1::-1]
+        box = np.concatenate([center - side / 2, center + side / 2]).astype(np.float32)
+        if not len(faces) or box_iou(box[None], faces).max() < 0.05:
+            break
+    else:  # a crowd: a corner of the frame, much too small for its faces
+        box = np.array([0, 0, height * 0.1, height * 0.1], np.float32)
+    matrix = crop_transforms(((box[:2] + box[2:]) / 2)[None], (box[2:] - box[:2])[:1],
+                             rng.normal(0, 0.4, 1), size)[0]
+    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    crop = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    return CropSample(np.ascontiguousarray(degrade(rng, crop).transpose(2, 0, 1)), np.zeros(VECTOR_SIZE, np.float32),
+                      np.full((68, 2), size / 2, np.float32), np.zeros(68, np.float32), np.float32(0))
 
-    def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float) -> None:
+
+def mirrored(sample: CropSample) -> CropSample:
+    """The crop seen in a mirror, landmarks renumbered. Coefficients become NaN: use it where they are not read."""
+    points = sample.landmarks[MIRROR_68] * np.float32([-1, 1]) + np.float32([sample.crop.shape[2], 0])
+    return CropSample(np.ascontiguousarray(sample.crop[:, :, ::-1]), np.full_like(sample.coefficients, np.nan),
+                      points, sample.visibility[MIRROR_68], sample.presence)
+
+
+class CropStream(ShardStream):
+    """Face crops for the landmark network and the regressor.
+
+    negatives: share of crops away from the face; half of them come from ``scenes`` shards where there are any.
+    mirror: turn half of the crops left to right.
+    """
+
+    def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float, mirror: bool = False,
+                 scenes: Sequence[Path] = ()) -> None:
         super().__init__(paths, seed)
-        self.size, self.negatives = size, negatives
+        self.size, self.negatives, self.mirror, self.scenes = size, negatives, mirror, tuple(scenes)
+        self._scenes: Shard | None = None
 
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> CropSample:
-        return crop_sample(rng, shard, index, self.size, negatives=self.negatives)
+        if self.scenes and rng.random() < self.negatives / 2:
+            if self._scenes is None or rng.random() < 1 / len(self._scenes):
+                self._scenes = load_shard(self.scenes[int(rng.integers(len(self.scenes)))])
+            return negative_sample(rng, self._scenes, self.size)
+        drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives)
+        return mirrored(drawn) if self.mirror and rng.random() < 0.5 else drawn
 
 
 class SceneSample(NamedTuple):
@@ -256,4 +312,4 @@ def as_input(pixels: Tensor, device: torch.device) -> Tensor:
 
 
 __all__ = ["CropSample", "CropStream", "SceneSample", "SceneStream", "as_input", "batches", "crop_sample",
-           "find_shards", "load_shard", "random_crop"]
+           "find_shards", "load_shard", "mirrored", "negative_sample", "random_crop"]

@@ -1,9 +1,10 @@
 """Train the landmark network.
 
     python -m rtface.train.landmarks --data DATA --run RUN [--profile compact] [--steps 8000] [--resume]
-                                     [--export rtface/weights]
+                                     [--scenes SCENES] [--export rtface/weights]
 
-DATA holds `faces` shards from `rtface synth write`. Loss: smooth L1 on the 68 points in crop px (points that
+DATA holds `faces` shards from `rtface synth write`, SCENES `scenes` shards (hands, prints and walls that are no
+face). Half of the crops are mirrored. Loss: smooth L1 on the 68 points in crop px (points that
 something covers count half), cross-entropy on presence and visibility.
 """
 
@@ -22,7 +23,7 @@ from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
 from rtface.train import common
 from rtface.train.data import CropStream, as_input, batches, find_shards, load_shard
 
-NEGATIVES = 0.12
+NEGATIVES = 0.15
 """Share of crops that show no face where tracking would have one."""
 
 
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse, build, loop, export."""
     parser = common.base_parser(__doc__ or "", steps=8000, batch=64, lr=1.5e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--scenes", type=Path, help="folder of `scenes` shards: frames without faces and decoys")
     options = parser.parse_args(arguments)
     device = common.setup(options)
     config = LandmarkNetConfig.profile(options.profile)
@@ -48,11 +50,12 @@ def main(arguments: list[str] | None = None) -> None:
     ema, step = common.Ema(net), 0
     checkpoint = options.run / "last.pt"
     if options.init:
-        net.load_state_dict(common.load_checkpoint(options.init)["ema"])
+        common.initialise(net, options.init, prefix="net.")
         ema = common.Ema(net)
     if options.resume:
         step = common.restore(checkpoint, net, optimizer, ema)
-    stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES)
+    stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES, mirror=True,
+                        scenes=find_shards(options.scenes, "scenes") if options.scenes else ())
     log, sums, counted = common.Log(options.run), {"loss": 0.0, "px": 0.0, "presence": 0.0, "visibility": 0.0}, 0
     meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit()}
     net.train()

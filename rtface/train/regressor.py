@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     ema, step = common.Ema(net), 0
     checkpoint = options.run / "last.pt"
     if options.init:
-        net.load_state_dict(common.load_checkpoint(options.init)["ema"])
+        common.initialise(net, options.init)
         ema = common.Ema(net)
     if options.encoder:
         load_encoder(net, options.encoder)

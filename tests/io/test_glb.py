@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 import subprocess
@@ -14,11 +15,13 @@ import pygltflib.validator
 import pytest
 import trimesh
 
+from rtface.convert import glb_parts
 from rtface.errors import InputError, OutputError
 from rtface.geometry import rotation_matrices
 from rtface.io import GlbSink
 from rtface.io.atomic import temporaries_in
 from rtface.io.glb import GlbModel, vertex_normals
+from rtface.morphable import MorphableModel
 from rtface.types import Coefficients, FaceStatus
 
 FLIP = np.array([1.0, -1.0, -1.0])
@@ -274,6 +277,20 @@ def test_a_clip_without_faces_is_a_valid_empty_scene(tmp_path: Path, media) -> N
     assert glb.json["scenes"] == [{"name": "clip"}] and "nodes" not in glb.json and glb.binary == b""
 
 
+def test_a_head_has_skin_eyes_and_mouth(tmp_path: Path, media) -> None:
+    model = MorphableModel.load(level=0)
+    sink = GlbSink(tmp_path / "head.glb", glb_parts(model))
+    sink.write(media.make_result(0))
+    glb = Glb(sink.finish()[0])
+    primitives = glb.json["meshes"][0]["primitives"]
+    materials = [glb.json["materials"][p["material"]] for p in primitives]
+    assert [m["name"] for m in materials] == ["skin", "eyes", "mouth"]
+    assert materials[1]["pbrMetallicRoughness"]["roughnessFactor"] < 0.3
+    counts = [glb.json["accessors"][p["attributes"]["POSITION"]]["count"] for p in primitives]
+    assert counts == [len(model.mean), len(model.eyes.labels), len(model.interior.mean)]
+    assert all(len(p["targets"]) == 64 for p in primitives)
+
+
 @pytest.mark.needs_node
 def test_khronos_validator_finds_nothing(tmp_path: Path, media, gltf_validator: str) -> None:
     _write(tmp_path / "a.glb", media)
@@ -283,10 +300,13 @@ def test_khronos_validator_finds_nothing(tmp_path: Path, media, gltf_validator: 
     single.write(media.make_result(0))
     single.finish()
     GlbSink(tmp_path / "d.glb", media.make_model()).finish()
+    head = GlbSink(tmp_path / "e.glb", glb_parts(MorphableModel.load(level=0)))
+    head.write(media.make_result(0))
+    head.finish()
     program = ("const v = require(process.argv[1]), fs = require('fs');"
                "Promise.all(process.argv.slice(2).map(f => v.validateBytes(new Uint8Array(fs.readFileSync(f)))))"
                ".then(r => console.log(JSON.stringify(r.map(x => x.issues))))")
-    files = [str(tmp_path / f"{name}.glb") for name in "abcd"]
+    files = [str(tmp_path / f"{name}.glb") for name in "abcde"]
     run = subprocess.run(["node", "-e", program, gltf_validator, *files], capture_output=True, text=True, check=True)
     for issues in json.loads(run.stdout):
         assert issues["messages"] == [] and issues["numErrors"] == issues["numWarnings"] == 0
@@ -294,6 +314,8 @@ def test_khronos_validator_finds_nothing(tmp_path: Path, media, gltf_validator: 
 
 def test_wrong_values_are_errors(tmp_path: Path, media) -> None:
     model = media.make_model()
+    with pytest.raises(InputError, match="GlbModel.roughness: got 2"):
+        dataclasses.replace(model, roughness=2)
     with pytest.raises(InputError, match="got interpolation 'CUBIC'"):
         GlbSink(tmp_path / "a.glb", model, interpolation="CUBIC")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got no model parts"):

@@ -69,6 +69,51 @@ def test_labels_follow_their_crop(folders):
         assert 30 < np.ptp(sample.landmarks, axis=0).max() < 128
 
 
+def test_mirrored_crops_keep_landmarks_on_their_features(folders):
+    shard = data.load_shard(data.find_shards(folders / "faces", "faces")[0])
+    sample = data.crop_sample(np.random.default_rng(0), shard, 0, 128, negatives=0.0)
+    turned = data.mirrored(sample)
+    assert np.array_equal(turned.crop, sample.crop[..., ::-1])
+    assert np.isnan(turned.coefficients).all()
+    inner = (sample.landmarks > 1).all(axis=1) & (sample.landmarks < 127).all(axis=1)
+    for i in np.flatnonzero(inner):  # the same pixel lies under the partner landmark
+        x, y = sample.landmarks[i]
+        assert turned.landmarks[data.MIRROR_68[i]] == pytest.approx((128 - x, y))
+        assert turned.visibility[data.MIRROR_68[i]] == sample.visibility[i]
+    again = data.mirrored(turned)
+    assert np.allclose(again.landmarks, sample.landmarks) and np.array_equal(again.crop, sample.crop)
+    # a mirrored face still runs from the picture's left (right eye, 36) to its right (left eye, 45)
+    upright = data.mirrored(data.crop_sample(np.random.default_rng(3), shard, 1, 128, negatives=0.0))
+    assert sorted(data.MIRROR_68) == list(range(68))
+    before = sample.landmarks[45, 0] - sample.landmarks[36, 0]
+    assert np.sign(turned.landmarks[45, 0] - turned.landmarks[36, 0]) == np.sign(before) and upright.presence == 1
+
+
+def test_negatives_from_scenes_show_no_face(folders):
+    shard = data.load_shard(data.find_shards(folders / "scenes", "scenes")[0])
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        sample = data.negative_sample(rng, shard, 64)
+        assert sample.crop.shape == (3, 64, 64) and sample.crop.dtype == np.uint8
+        assert sample.presence == 0 and not sample.visibility.any()
+    stream = data.CropStream(data.find_shards(folders / "faces", "faces"), 0, 64, negatives=0.6,
+                             scenes=data.find_shards(folders / "scenes", "scenes"))
+    drawn = [s.presence for s, _ in zip(stream, range(60), strict=False)]
+    assert 0.2 < np.mean(drawn) < 0.7
+
+
+def test_training_goes_on_from_shipped_weights(folders, tmp_path):
+    from rtface.paths import WEIGHTS
+    landmarks.main([*_arguments(folders, tmp_path, "faces", "--scenes", str(folders / "scenes")), "--steps", "1",
+                    "--lr", "0", "--init", str(WEIGHTS / "landmarks.compact.onnx.gz")])
+    net = landmarks.LandmarkNet(landmarks.LandmarkNetConfig())
+    common.initialise(net, WEIGHTS / "landmarks.compact.onnx.gz", prefix="net.")
+    trained = common.load_checkpoint(tmp_path / "last.pt")["module"]
+    assert torch.equal(trained["head.weight"], net.head.weight)
+    with pytest.raises(ModelFileError, match="belongs to another network"):
+        common.initialise(net, WEIGHTS / "regressor.compact.onnx.gz", prefix="net.")
+
+
 def test_shards_are_kept_and_other_settings_refused(folders, tmp_path):
     config = SynthConfig(size=64, clean_twin=True)
     assert list(shards.write(tmp_path, 3, config=config))[-1] == (1, 1)
