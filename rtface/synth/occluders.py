@@ -280,15 +280,16 @@ def hat(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
         around = rng.uniform(0.5, 1.1) if style < 0.4 else np.pi  # peak in front, or all around
         angle = np.linspace(-np.pi / 2 - around, -np.pi / 2 + around, 25)[None]
         out = np.linspace(0, 1, 5)[:, None]
-        reach = rng.uniform(25, 75) * (np.cos((angle + np.pi / 2) / around * np.pi / 2.02) ** 0.5 if style < 0.4 else 1.0)
+        reach = rng.uniform(25, 75) * (np.cos((angle + np.pi / 2) / around * np.pi / 2.02) ** 0.5
+                                       if style < 0.4 else 1.0)
         bx = np.cos(angle) * (half_width + out * reach)
         bz = np.sin(angle) * (depth + out * reach)
         by = np.cos(angle) * half_width * tilt + np.sin(angle) * depth * lean + out * reach * rng.uniform(-0.1, 0.45)
         pieces.append(Piece(sheet((center + np.stack([bx, by, bz], -1)).astype(np.float32)),
                             (color if rng.random() < 0.7 else random_color(rng) ** 2.2).astype(np.float32), 0.05))
     else:
-        band = np.stack([np.cos(phi[0]) * half_width, np.cos(phi[0]) * half_width * tilt + np.sin(phi[0]) * depth * lean,
-                         np.sin(phi[0]) * depth], -1)
+        side, back = np.cos(phi[0]) * half_width, np.sin(phi[0]) * depth
+        band = np.stack([side, side * tilt + back * lean, back], -1)
         pieces.append(Piece(tube((center + band).astype(np.float32), float(rng.uniform(2, 11)), sides=6), color, 0.05))
     return pieces
 

@@ -38,7 +38,8 @@ def base_parser(description: str, *, steps: int, batch: int, lr: float) -> argpa
     parser.add_argument("--workers", type=int, default=1, help="loader processes")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True, help="bfloat16 autocast")
     parser.add_argument("--save-every", type=int, default=500, help="steps between checkpoints")
-    parser.add_argument("--init", type=Path, help="start from the weights of this checkpoint or shipped NAME.PROFILE.onnx.gz (new optimiser)")
+    parser.add_argument("--init", type=Path,
+                        help="start from the weights of this checkpoint or shipped .onnx.gz file (new optimiser)")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --run")
     parser.add_argument("--export", type=Path, help="folder that receives NAME.PROFILE.onnx and .json at the end")
     return parser
