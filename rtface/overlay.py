@@ -13,7 +13,16 @@ import numpy as np
 from rtface import ops
 from rtface.io import VideoSink
 from rtface.morphable import MorphableModel
-from rtface.render import MeshRenderer, RenderFace, RenderPart, Style, faces_from_mesh, headless_context, split_mesh
+from rtface.render import (
+    MeshRenderer,
+    RenderFace,
+    RenderPart,
+    Style,
+    border_fade,
+    faces_from_mesh,
+    headless_context,
+    split_mesh,
+)
 from rtface.render.scene import Kind
 from rtface.stages.mesh import srgb
 from rtface.types import FaceMesh, FaceStatus, FrameResult
@@ -38,6 +47,7 @@ class OverlaySink:
         self._style = style or Style(opacity=0.85)
         self._interior = split_mesh(model.interior.triangles, model.interior.labels, model.interior.label_names,
                                     _KINDS)
+        self._fade = border_fade(model.mean, model.triangles)
         with ExitStack() as stack:
             context = stack.enter_context(headless_context())
             self._renderer = stack.enter_context(MeshRenderer(context, height, width))
@@ -61,7 +71,7 @@ class OverlaySink:
     def _whole(self, mesh: FaceMesh, result: FrameResult) -> list[RenderFace]:
         """Skin with eyes and the inside of the mouth."""
         model, c = self._model, result.coefficients
-        faces = faces_from_mesh(mesh, c)
+        faces = faces_from_mesh(mesh, c, opacity=self._fade)
         eyes = np.ascontiguousarray(model.eye_vertices(c.identity, c.expression), np.float32)
         eye_normals = ops.vertex_normals(eyes, model.eyes.triangles)
         inside = np.ascontiguousarray(model.interior_vertices(c.identity, c.expression), np.float32)

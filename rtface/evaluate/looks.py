@@ -18,7 +18,7 @@ from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.videos import ClipRun
 from rtface.io import read_picture
 from rtface.morphable import MorphableModel
-from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context
+from rtface.render import MeshRenderer, Style, border_fade, faces_from_mesh, headless_context
 from rtface.stages.mesh import MeshBuilder
 from rtface.types import FrameResult
 
@@ -37,6 +37,7 @@ class Overlays:
 
     def __init__(self, model: MorphableModel) -> None:
         self._mesh = MeshBuilder(model)
+        self._fade = border_fade(model.mean, model.triangles)
         with ExitStack() as stack:
             context = stack.enter_context(headless_context())
             self._renderer = stack.enter_context(MeshRenderer(context, 64, 64))
@@ -49,7 +50,8 @@ class Overlays:
             return pixels
         self._renderer.resize(*pixels.shape[:2])
         mesh = self._mesh.build(result.coefficients, result.regions)
-        picture: Pixels = self._renderer.render_overlay(pixels, faces_from_mesh(mesh, result.coefficients), style=STYLE)
+        faces = faces_from_mesh(mesh, result.coefficients, opacity=self._fade)
+        picture: Pixels = self._renderer.render_overlay(pixels, faces, style=STYLE)
         return picture
 
     def __enter__(self) -> Self:

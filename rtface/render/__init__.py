@@ -6,7 +6,15 @@
 
 from rtface.render.headless import check_gl_error, headless_context
 from rtface.render.renderer import MeshRenderer
-from rtface.render.scene import RenderFace, RenderPart, Style, faces_from_mesh, split_mesh, subdivision_lines
+from rtface.render.scene import (
+    RenderFace,
+    RenderPart,
+    Style,
+    border_fade,
+    faces_from_mesh,
+    split_mesh,
+    subdivision_lines,
+)
 
-__all__ = ["MeshRenderer", "RenderFace", "RenderPart", "Style", "check_gl_error", "faces_from_mesh",
+__all__ = ["MeshRenderer", "RenderFace", "RenderPart", "Style", "border_fade", "check_gl_error", "faces_from_mesh",
            "headless_context", "split_mesh", "subdivision_lines"]

@@ -16,7 +16,7 @@ from rtface.render.scene import FloatArray, RenderPart
 MAX_TOPOLOGIES: Final = 64
 """Buffers of the topologies least recently drawn are released beyond this number."""
 _Object: TypeAlias = moderngl.Framebuffer | moderngl.Texture | moderngl.Renderbuffer
-_ATTRIBUTES: Final = (("in_position", 3), ("in_normal", 3), ("in_color", 3), ("in_visibility", 1))
+_ATTRIBUTES: Final = (("in_position", 3), ("in_normal", 3), ("in_color", 3), ("in_visibility", 1), ("in_opacity", 1))
 
 
 class MeshBuffers:
@@ -65,7 +65,7 @@ class MeshBuffers:
 
     def _values(self, part: RenderPart, name: str) -> FloatArray:
         values = getattr(part, {"in_position": "vertices", "in_normal": "normals", "in_color": "colors",
-                                "in_visibility": "visibility"}[name])
+                                "in_visibility": "visibility", "in_opacity": "opacity"}[name])
         if values is None:
             values = np.ones(self.vertex_count, np.float32)
         taken: FloatArray = values if self._corners is None else values[self._corners]

@@ -318,7 +318,7 @@ def _shader(file: str) -> str:
 
 def _bounds(part: RenderPart) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest x, y, z of a part in mm, (3,) each; InputError where a number is not finite."""
-    for name in ("normals", "colors", "visibility"):
+    for name in ("normals", "colors", "visibility", "opacity"):
         values = getattr(part, name)
         if values is not None and not (np.isfinite(values.min()) and np.isfinite(values.max())):  # NaN passes both
             raise InputError(f"RenderPart.{name} ({part.kind}): got NaN or infinite numbers, expected finite ones")

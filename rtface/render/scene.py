@@ -48,6 +48,8 @@ SKY: Final = (0.46, -0.14)
 """Ambient light and how much more of it comes from above: E = a + b · n_y (y points down)."""
 KEY: Final = 0.70
 """Strength of the directional light."""
+BORDER_MM: Final = 16.0
+"""Over this distance a face fades out towards its border on scalp and neck."""
 
 
 def _unit_interval(name: str, values: tuple[float, ...], count: int) -> None:
@@ -115,6 +117,9 @@ class RenderPart:
     lines: NDArray[np.bool_] | None = None
     """(F, 3) bool: which edges ``wireframe`` draws, edge k joins corners k and k + 1; None: every edge.
     See :func:`subdivision_lines`."""
+    opacity: FloatArray | None = None
+    """(V,) float32 0..1: how much of the vertex covers what is behind the face; None: 1. Lets a mesh fade out
+    towards its border; other faces behind it are hidden all the same."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -126,6 +131,8 @@ class RenderPart:
             _check(f"RenderPart.{name}", getattr(self, name), (count, 3), "float32")
         if self.visibility is not None:
             _check("RenderPart.visibility", self.visibility, (count,), "float32")
+        if self.opacity is not None:
+            _check("RenderPart.opacity", self.opacity, (count,), "float32")
         if self.lines is not None:
             _check("RenderPart.lines", self.lines, (self.triangles.shape[0], 3), "bool")
 
@@ -158,17 +165,18 @@ class RenderFace:
 
 
 def faces_from_mesh(mesh: FaceMesh, coefficients: Coefficients, *, lines: NDArray[np.bool_] | None = None,
-                    own_light: bool = False) -> list[RenderFace]:
+                    opacity: FloatArray | None = None, own_light: bool = False) -> list[RenderFace]:
     """N skin-only faces from what the mesh stage returns; views of its arrays.
 
-    lines: :attr:`RenderPart.lines` of the skin. own_light: lit by the coefficients' illumination instead of the
-    style's light. Add eyes and the mouth with ``dataclasses.replace(face, parts=(*face.parts, …))``.
+    lines, opacity: :attr:`RenderPart.lines` and :attr:`RenderPart.opacity` of the skin. own_light: lit by the
+    coefficients' illumination instead of the style's light. Add eyes and the mouth with
+    ``dataclasses.replace(face, parts=(*face.parts, …))``.
     """
     if len(mesh) != len(coefficients):
         raise InputError(f"faces_from_mesh: got {len(mesh)} meshes and {len(coefficients)} sets of coefficients, "
                          "expected as many")
     return [RenderFace((RenderPart(mesh.vertices[n], mesh.normals[n], mesh.colors[n], mesh.triangles, "skin",
-                                   mesh.visibility[n], lines),),
+                                   mesh.visibility[n], lines, opacity),),
                        coefficients.rotation[n], float(coefficients.scale[n]), coefficients.translation[n],
                        coefficients.illumination[n] if own_light else None) for n in range(len(mesh))]
 
@@ -200,6 +208,34 @@ def split_mesh(triangles: IntArray, labels: NDArray[Any], label_names: Sequence[
         rows, inverse = np.unique(triangles[triangle_kinds == kind], return_inverse=True)
         pieces.append(Piece(kind, rows.astype(np.intp), inverse.reshape(-1, 3).astype(np.int32)))
     return pieces
+
+
+def border_fade(vertices: FloatArray, triangles: IntArray, width_mm: float = BORDER_MM) -> FloatArray:
+    """(V,) float32 for :attr:`RenderPart.opacity`: 0 on the mesh's longest border, rising to 1 ``width_mm`` inside.
+
+    vertices (V, 3) mm, triangles (F, 3). Shorter borders (around eyes and lips) do not fade. A mesh without a border
+    is opaque everywhere.
+    """
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]).astype(np.int64)
+    count = len(vertices)
+    keys, times = np.unique(edges.min(axis=1) * count + edges.max(axis=1), return_counts=True)
+    ends = np.stack(np.divmod(keys[times == 1], count), axis=1)
+    loop = np.arange(count)
+    for _ in range(count):  # the smallest vertex number spreads along each border
+        before = loop.copy()
+        np.minimum.at(loop, ends[:, 0], before[ends[:, 1]])
+        np.minimum.at(loop, ends[:, 1], before[ends[:, 0]])
+        loop = loop[loop]
+        if np.array_equal(loop, before):
+            break
+    if not len(ends):
+        return np.ones(count, np.float32)
+    border = np.unique(ends)
+    length = np.bincount(loop[ends[:, 0]], np.linalg.norm(vertices[ends[:, 0]] - vertices[ends[:, 1]], axis=1))
+    border = vertices[border[loop[border] == length.argmax()]]
+    nearest = np.array([np.linalg.norm(border - v, axis=1).min() for v in vertices])
+    t = np.clip(nearest / width_mm, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def light_harmonics(direction: Color) -> NDArray[np.float64]:

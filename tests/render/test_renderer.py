@@ -68,6 +68,21 @@ def test_albedo_passes_colours_through_and_opacity_mixes_them(renderer: MeshRend
     np.testing.assert_array_equal(renderer.render_overlay(frame, [head], style=Style(opacity=0.0)), frame)
 
 
+@pytest.mark.parametrize("mode", ["lit", "albedo", "normals", "visibility", "wireframe"])
+def test_vertices_fade_by_their_own_opacity_and_still_hide(renderer: MeshRenderer, mode: Any) -> None:
+    near = replace(box((-20, -20), (20, 20)), opacity=np.array([0.0, 0.0, 1.0, 1.0], np.float32))  # left to right
+    solid = replace(near, opacity=np.ones(4, np.float32))
+    frame = np.full((120, 160, 3), 200, np.uint8)
+    style = Style(mode=mode, color=(0.2, 0.4, 0.6), fill_opacity=1.0)
+    whole = renderer.render_overlay(frame, [face([solid])], style=style)[55, 60:100].astype(float)
+    np.testing.assert_array_equal(whole, renderer.render_overlay(frame, [face([box((-20, -20), (20, 20))])],
+                                                                 style=style)[55, 60:100])
+    behind = box((-20, -20), (20, 20), depth=5, color=(1, 0, 0))
+    faded = renderer.render_overlay(frame, [face([behind, near])], style=style)[55, 60:100].astype(float)
+    cover = ((np.arange(40) + 0.5) / 40)[:, None]
+    np.testing.assert_allclose(faded, cover * whole + (1 - cover) * 200, atol=2.5)
+
+
 def test_uniform_light_of_strength_one_shows_the_albedo(renderer: MeshRenderer) -> None:
     gamma = np.zeros(9, np.float32)
     gamma[0] = 1.0
@@ -238,11 +253,12 @@ def test_nothing_to_draw_is_fine(renderer: MeshRenderer, photo: np.ndarray) -> N
             np.testing.assert_array_equal(renderer.render_overlay(photo, faces, style=Style(mode=mode)), photo)
 
 
-@pytest.mark.parametrize("field", ["vertices", "normals", "colors", "visibility"])
+@pytest.mark.parametrize("field", ["vertices", "normals", "colors", "visibility", "opacity"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_numbers_that_are_not_finite_are_refused(renderer: MeshRenderer, photo: np.ndarray, field: str,
                                                  value: float) -> None:
-    part = ball(30, visibility=np.ones(len(ball().vertices), np.float32))
+    ones = np.ones(len(ball().vertices), np.float32)
+    part = ball(30, visibility=ones, opacity=ones)
     broken = getattr(part, field).copy()
     broken.flat[17] = value
     with pytest.raises(InputError, match=f"RenderPart.{field} .skin.: got NaN or infinite"):

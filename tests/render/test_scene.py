@@ -11,7 +11,7 @@ import pytest
 from rtface.errors import InputError
 from rtface.geometry import spherical_harmonics
 from rtface.morphable import MorphableModel
-from rtface.render import RenderFace, Style, faces_from_mesh, split_mesh, subdivision_lines
+from rtface.render import RenderFace, Style, border_fade, faces_from_mesh, split_mesh, subdivision_lines
 from rtface.render.scene import highlight_direction, light_harmonics
 from rtface.types import Coefficients, FaceMesh
 
@@ -40,6 +40,7 @@ def test_bad_styles_are_refused(fields: dict[str, Any], message: str) -> None:
     ({"colors": [[0, 0, 0]]}, "RenderPart.colors: got list, expected a NumPy array"),
     ({"triangles": np.zeros((2, 3), np.int64)}, "RenderPart.triangles: got dtype int64, expected int32"),
     ({"visibility": np.zeros(3, np.float32)}, r"RenderPart.visibility: got shape \(3,\), expected \(4,\)"),
+    ({"opacity": np.zeros((4, 1), np.float32)}, r"RenderPart.opacity: got shape \(4, 1\), expected \(4,\)"),
     ({"lines": np.zeros((1, 3), bool)}, r"RenderPart.lines: got shape \(1, 3\), expected \(2, 3\)"),
     ({"kind": "hair"}, "RenderPart.kind: got 'hair', expected one of skin, eye"),
 ])
@@ -122,3 +123,16 @@ def test_subdivision_lines_are_the_coarse_edges(model: MorphableModel) -> None:
     assert lines.sum() == 8 * quads
     ends = np.stack([model.triangles, np.roll(model.triangles, -1, axis=1)], axis=-1)[lines]
     assert (ends.min(axis=1) < vertex_points).all() and (ends.max(axis=1) < vertex_points + edge_points).all()
+
+
+def test_a_face_fades_towards_its_outer_border_only(model: MorphableModel) -> None:
+    fade = border_fade(model.mean, model.triangles, 16.0)
+    assert fade.dtype == np.float32 and fade.min() == 0 and fade.max() == 1
+    assert (fade[model.landmarks68[17:]] == 1).all()  # brows, nose, eyes and lips, though lids and lips are borders
+    assert (fade[model.landmarks68[:17]] > 0.9).all()
+    outer = fade == 0
+    assert 50 < outer.sum() < 500 and np.ptp(model.mean[outer, 1]) > 150  # from scalp to neck
+    sphere = ball()
+    assert (border_fade(sphere.vertices, sphere.triangles[:0]) == 1).all()
+    disc = box((0, 0), (100, 100))
+    assert (border_fade(disc.vertices, disc.triangles) == 0).all()

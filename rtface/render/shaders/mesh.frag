@@ -1,5 +1,6 @@
 // Colours of one part; the layer holds premultiplied, sRGB-encoded RGBA.
 
+noperspective in float solid;
 #if defined(PER_VERTEX)
 noperspective in vec3 color;
 #else
@@ -21,4 +22,5 @@ void main() {
     vec3 n = unit(normal);
     out_color = vec4(srgb_from_linear(albedo * irradiance(n) + highlight(n)), 1.0);
 #endif
+    out_color *= solid;
 }

@@ -6,6 +6,8 @@ uniform mat4 clip_from_head;
 uniform mat3 camera_from_head;
 
 in vec3 in_position;       // mm, head space
+in float in_opacity;       // 0..1
+noperspective out float solid;
 #if !defined(MODE_ALBEDO)
 in vec3 in_normal;         // unit, head space
 #endif
@@ -30,6 +32,7 @@ noperspective out vec3 albedo;           // linear, times the part's own shadow
 
 void main() {
     gl_Position = clip_from_head * vec4(in_position, 1.0);
+    solid = in_opacity;
 #if defined(MODE_ALBEDO)
     color = mix(in_color, base_color.rgb, base_color.w);
 #else
