@@ -20,16 +20,24 @@
 // Inlined into every variant of its caller, and so compiled for its instruction set.
 #if defined(_MSC_VER)
 #define RTFACE_METHOD __forceinline
+#define RTFACE_LAMBDA
 #else
 #define RTFACE_METHOD inline __attribute__((always_inline))
+#define RTFACE_LAMBDA __attribute__((always_inline))
 #endif
 #define RTFACE_INLINE static RTFACE_METHOD
 
-// Vector types and shuffles of GCC 12+ and Clang.
-#if defined(__GNUC__) && (defined(__clang__) || __GNUC__ >= 12) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+// Vector types of GCC and Clang.
+#if defined(__GNUC__)
 #define RTFACE_LANES 1
 #else
 #define RTFACE_LANES 0
+#endif
+
+#if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define RTFACE_BIG_ENDIAN 1
+#else
+#define RTFACE_BIG_ENDIAN 0
 #endif
 
 namespace rtface {

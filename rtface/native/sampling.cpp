@@ -1,6 +1,7 @@
 // Vertex attributes and textures at the pixels of a rasterised picture.
 #include <atomic>
 #include <cmath>
+#include <cstring>
 
 #include "kernels.h"
 #include "portable.h"
@@ -44,6 +45,16 @@ bool interpolate_chunk(const InterpolateParams& p, const float* attributes, int6
     }
 }
 
+#if RTFACE_LANES
+typedef float Lanes __attribute__((vector_size(16)));
+
+RTFACE_INLINE Lanes load_lanes(const float* from) {
+    Lanes lanes;
+    std::memcpy(&lanes, from, sizeof(lanes));
+    return lanes;
+}
+#endif
+
 template <typename Texel, int kChannels>
 RTFACE_INLINE void sample_range(const SampleTextureParams& p, int64_t begin, int64_t end) {
     const int64_t channels = kChannels ? kChannels : p.channels;
@@ -63,6 +74,21 @@ RTFACE_INLINE void sample_range(const SampleTextureParams& p, int64_t begin, int
         const int64_t x0 = static_cast<int32_t>(x), y0 = static_cast<int32_t>(y);
         const int64_t x1 = std::min(x0 + 1, p.width - 1), y1 = std::min(y0 + 1, p.height - 1);
         const float wx = x - static_cast<float>(x0), wy = y - static_cast<float>(y0);
+#if RTFACE_LANES
+        if (kChannels == 3 && sizeof(Texel) == 4 && y1 * p.width + x1 < p.width * p.height - 1) {
+            // Four floats of each texel are one register; the last texel has none after it to read.
+            const float* base = reinterpret_cast<const float*>(texture);
+            const int64_t above = y0 * p.width, below = y1 * p.width;
+            const Lanes tl = load_lanes(base + 3 * (above + x0)), tr = load_lanes(base + 3 * (above + x1));
+            const Lanes bl = load_lanes(base + 3 * (below + x0)), br = load_lanes(base + 3 * (below + x1));
+            const Lanes top = tl + (tr - tl) * wx, bottom = bl + (br - bl) * wx;
+            const Lanes value = top + (bottom - top) * wy;
+            out[0] = value[0];
+            out[1] = value[1];
+            out[2] = value[2];
+            continue;
+        }
+#endif
         const Texel* top_left = texture + (y0 * p.width + x0) * channels;
         const Texel* top_right = texture + (y0 * p.width + x1) * channels;
         const Texel* bottom_left = texture + (y1 * p.width + x0) * channels;

@@ -75,7 +75,7 @@ class SceneFactory:
             if not turned:
                 boxes.append(box)
                 visible.append(seen)
-        decoys = []
+        decoys: list[FloatArray] = []
         for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]))):
             side = height * float(np.exp(rng.uniform(np.log(0.06), np.log(0.7))))
             center = rng.uniform(0, 1, 2) * [width, height]

@@ -215,7 +215,8 @@ def negative_sample(rng: np.random.Generator, scenes: Shard, size: int) -> CropS
 
 def mirrored(sample: CropSample) -> CropSample:
     """The crop seen in a mirror, landmarks renumbered. Coefficients become NaN: use it where they are not read."""
-    points = sample.landmarks[MIRROR_68] * np.float32([-1, 1]) + np.float32([sample.crop.shape[2], 0])
+    points = sample.landmarks[MIRROR_68] * np.array([-1, 1], np.float32)
+    points[:, 0] += sample.crop.shape[2]
     return CropSample(np.ascontiguousarray(sample.crop[:, :, ::-1]), np.full_like(sample.coefficients, np.nan),
                       points, sample.visibility[MIRROR_68], sample.presence)
 
