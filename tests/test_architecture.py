@@ -28,6 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "basis_file": MODEL | {"subdivision"},
     "morphable": MODEL | {"subdivision", "basis_file", "ops"},
     "jaw": MODEL | {"morphable", "ops"},
+    "mirror": MODEL | {"morphable"},
     "ops": CORE | {"_native"},
     "inference": CORE | {"config", "paths", "ops"},
     "stages": MODEL | {"config", "morphable", "jaw", "ops", "inference"},

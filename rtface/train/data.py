@@ -23,18 +23,13 @@ from rtface.geometry import (
     crops_from_landmarks,
     transform_coefficients,
 )
+from rtface.mirror import LANDMARKS_68, Mirror
 from rtface.synth.shards import decode
 from rtface.types import VECTOR_SIZE, Coefficients
 
 FloatArray = NDArray[Any]
 ByteArray = NDArray[Any]
 """uint8; OpenCV's stubs do not follow dtypes."""
-
-
-MIRROR_68 = np.array([
-    *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
-    41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65])
-"""Which of the 68 landmarks each becomes in a mirror."""
 
 
 class Shard(NamedTuple):
@@ -213,22 +208,24 @@ def negative_sample(rng: np.random.Generator, scenes: Shard, size: int) -> CropS
                       np.full((68, 2), size / 2, np.float32), np.zeros(68, np.float32), np.float32(0))
 
 
-def mirrored(sample: CropSample) -> CropSample:
-    """The crop seen in a mirror, landmarks renumbered. Coefficients become NaN: use it where they are not read."""
-    points = sample.landmarks[MIRROR_68] * np.array([-1, 1], np.float32)
-    points[:, 0] += sample.crop.shape[2]
-    return CropSample(np.ascontiguousarray(sample.crop[:, :, ::-1]), np.full_like(sample.coefficients, np.nan),
-                      points, sample.visibility[MIRROR_68], sample.presence)
+def mirrored(sample: CropSample, mirror: Mirror) -> CropSample:
+    """The crop seen in a mirror, with its labels."""
+    width = sample.crop.shape[2]
+    points = sample.landmarks[LANDMARKS_68] * np.array([-1, 1], np.float32)
+    points[:, 0] += width
+    return CropSample(np.ascontiguousarray(sample.crop[:, :, ::-1]),
+                      mirror.coefficients(sample.coefficients[None], width)[0], points,
+                      sample.visibility[LANDMARKS_68], sample.presence)
 
 
 class CropStream(ShardStream):
     """Face crops for the landmark network and the regressor.
 
     negatives: share of crops away from the face; half of them come from ``scenes`` shards where there are any.
-    mirror: turn half of the crops left to right.
+    mirror: turns half of the crops left to right; None: none.
     """
 
-    def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float, mirror: bool = False,
+    def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float, mirror: Mirror | None = None,
                  scenes: Sequence[Path] = ()) -> None:
         super().__init__(paths, seed)
         self.size, self.negatives, self.mirror, self.scenes = size, negatives, mirror, tuple(scenes)
@@ -240,7 +237,7 @@ class CropStream(ShardStream):
                 self._scenes = load_shard(self.scenes[int(rng.integers(len(self.scenes)))])
             return negative_sample(rng, self._scenes, self.size)
         drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives)
-        return mirrored(drawn) if self.mirror and rng.random() < 0.5 else drawn
+        return mirrored(drawn, self.mirror) if self.mirror is not None and rng.random() < 0.5 else drawn
 
 
 class SceneSample(NamedTuple):

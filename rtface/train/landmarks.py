@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 from rtface.geometry import apply_affine, crops_from_landmarks
 from rtface.losses.geometry import point_loss
+from rtface.mirror import Mirror
+from rtface.morphable import MorphableModel
 from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
 from rtface.train import common
 from rtface.train.data import CropStream, as_input, batches, find_shards, load_shard
@@ -54,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         ema = common.Ema(net)
     if options.resume:
         step = common.restore(checkpoint, net, optimizer, ema)
-    stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES, mirror=True,
+    mirror = Mirror(MorphableModel.load(level=0))
+    stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES, mirror=mirror,
                         scenes=find_shards(options.scenes, "scenes") if options.scenes else ())
     log, sums, counted = common.Log(options.run), {"loss": 0.0, "px": 0.0, "presence": 0.0, "visibility": 0.0}, 0
     meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit()}

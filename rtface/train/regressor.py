@@ -4,7 +4,7 @@
                                      [--resume] [--export rtface/weights]
 
 DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the convolutions from a landmark checkpoint
-(same trunk), which saves most of the time. Loss: CoefficientLoss.
+(same trunk), which saves most of the time. Half of the crops are mirrored. Loss: CoefficientLoss.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 
 from rtface.errors import ModelFileError
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
+from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNetConfig
@@ -56,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         ema = common.Ema(net)
     if options.resume:
         step = common.restore(checkpoint, net, optimizer, ema)
-    stream = CropStream(find_shards(options.data, "faces"), options.seed + step, config.size, negatives=0.0)
+    stream = CropStream(find_shards(options.data, "faces"), options.seed + step, config.size, negatives=0.0,
+                        mirror=Mirror(model))
     log, sums, counted = common.Log(options.run), dict[str, float](), 0
     meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit(),
             "basis": model.basis_id}

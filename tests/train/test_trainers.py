@@ -8,6 +8,10 @@ import pytest
 import torch
 
 from rtface.errors import InputError, ModelFileError
+from rtface.geometry import pose_vertices
+from rtface.jaw import JawLine, project_landmarks
+from rtface.mirror import Mirror
+from rtface.morphable import MorphableModel
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
 from rtface.train import common, data, detector, landmarks, regressor
@@ -69,24 +73,25 @@ def test_labels_follow_their_crop(folders):
         assert 30 < np.ptp(sample.landmarks, axis=0).max() < 128
 
 
-def test_mirrored_crops_keep_landmarks_on_their_features(folders):
+def test_mirrored_crops_keep_their_labels(folders):
+    model = MorphableModel.load()
+    mirror, jaw = Mirror(model), JawLine(model)
     shard = data.load_shard(data.find_shards(folders / "faces", "faces")[0])
-    sample = data.crop_sample(np.random.default_rng(0), shard, 0, 128, negatives=0.0)
-    turned = data.mirrored(sample)
-    assert np.array_equal(turned.crop, sample.crop[..., ::-1])
-    assert np.isnan(turned.coefficients).all()
-    inner = (sample.landmarks > 1).all(axis=1) & (sample.landmarks < 127).all(axis=1)
-    for i in np.flatnonzero(inner):  # the same pixel lies under the partner landmark
-        x, y = sample.landmarks[i]
-        assert turned.landmarks[data.MIRROR_68[i]] == pytest.approx((128 - x, y))
-        assert turned.visibility[data.MIRROR_68[i]] == sample.visibility[i]
-    again = data.mirrored(turned)
-    assert np.allclose(again.landmarks, sample.landmarks) and np.array_equal(again.crop, sample.crop)
-    # a mirrored face still runs from the picture's left (right eye, 36) to its right (left eye, 45)
-    upright = data.mirrored(data.crop_sample(np.random.default_rng(3), shard, 1, 128, negatives=0.0))
-    assert sorted(data.MIRROR_68) == list(range(68))
-    before = sample.landmarks[45, 0] - sample.landmarks[36, 0]
-    assert np.sign(turned.landmarks[45, 0] - turned.landmarks[36, 0]) == np.sign(before) and upright.presence == 1
+    for index in range(4):
+        sample = data.crop_sample(np.random.default_rng(index), shard, index, 128, negatives=0.0)
+        turned = data.mirrored(sample, mirror)
+        assert np.array_equal(turned.crop, sample.crop[..., ::-1]) and turned.presence == 1
+        # the mirrored coefficients put the mesh's landmarks where the mirrored labels are
+        vector = turned.coefficients[None]
+        placed = pose_vertices(model.vertices(vector[:, :80], vector[:, 80:144]), vector[:, 233:236], vector[:, 236],
+                               vector[:, 237:])
+        points = project_landmarks(model, jaw, placed, vector[:, 235])[0, :, :2]
+        assert np.abs(points - turned.landmarks)[17:].max() < 0.05
+        assert np.median(np.abs(points - turned.landmarks)[:17]) < 0.5  # the jaw's candidates need not be symmetric
+        again = data.mirrored(turned, mirror)
+        assert np.allclose(again.landmarks, sample.landmarks, atol=1e-4)
+        assert np.allclose(again.coefficients, sample.coefficients, atol=1e-4)
+        assert np.array_equal(again.visibility, sample.visibility)
 
 
 def test_negatives_from_scenes_show_no_face(folders):
