@@ -265,6 +265,12 @@ class MorphableModel:
             limits[:, k] = np.clip(gap / closing, 0, 1.5 * self.expression_max[k])
         return limits
 
+    def clip_expression(self, expression: Array, identity: Array) -> Array:
+        """Expression (N, 64) kept between expression_min and :meth:`expression_limits` of identity (N, 80)."""
+        expression = _checked(expression, len(self.expression_names), "expression")
+        clipped: Array = np.clip(expression, self.expression_min, self.expression_limits(identity))
+        return clipped.astype(expression.dtype, copy=False)
+
 
 def _part(file: BasisFile, level: Level, names: tuple[str, ...]) -> Part:
     piece = file.piece(level, names)

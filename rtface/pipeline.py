@@ -63,7 +63,8 @@ class Pipeline:
     def __init__(self, config: PipelineConfig | None = None, *, engines: Mapping[str, Engine] | None = None,
                  model: MorphableModel | None = None, crop_stages: Sequence[CropStage] = ()) -> None:
         """engines: by network name, to use instead of the shipped weights; they stay the caller's to close.
-        model: the morphable model; None loads the shipped one if meshes are wanted.
+        model: the morphable model; None loads the shipped one if meshes are wanted. With a model, actions are kept
+        within what they mean (:meth:`rtface.morphable.MorphableModel.clip_expression`).
         crop_stages: applied in order to the crops before regression.
 
         ModelFileError when weights are missing or damaged, BackendError when the backend is not there.
@@ -83,6 +84,7 @@ class Pipeline:
             raise
         self._smoother = Smoother(self.config.smooth)
         self._crop_stages = tuple(crop_stages)
+        self._model = model
         self._mesh = MeshBuilder(model) if model and self.config.meshes else None
         self._held = GapFiller(self.config.gaps, lookahead=False, faces=self.config.tracker.faces)
         self._running = False
@@ -169,6 +171,9 @@ class Pipeline:
         with timer.stage("smooth"):
             regions, confidence = assess(tracked.visibility, tracked.tracks.scores)
             coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)
+            if self._model is not None and len(coefficients):
+                coefficients = replace(coefficients, expression=self._model.clip_expression(
+                    coefficients.expression, coefficients.identity))
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
                            (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped)
 

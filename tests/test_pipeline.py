@@ -101,6 +101,22 @@ def test_meshes_are_made_when_wanted() -> None:
     assert results[0].timings_ms["mesh"] > 0
 
 
+def test_actions_stay_within_what_they_mean() -> None:
+    def wild(**inputs: np.ndarray) -> dict[str, np.ndarray]:
+        vector = blobs.regress(**inputs)["coefficients"].copy()
+        vector[:, 80:144:2], vector[:, 81:144:2] = -0.7, 3.0
+        return {"coefficients": vector}
+
+    model = MorphableModel.load(level=0)
+    engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], wild)}
+    with Pipeline(CONFIG, engines=engines, model=model) as chain:
+        c = chain.process(clip(1)[0]).coefficients
+    assert len(c) == 2
+    limits = model.expression_limits(c.identity)
+    np.testing.assert_array_equal(c.expression[:, ::2], np.zeros((2, 32)))
+    np.testing.assert_allclose(c.expression[:, 1::2], limits[:, 1::2])
+
+
 def test_single_frames_need_no_thread() -> None:
     threads = threading.active_count()
     with pipeline() as chain:
