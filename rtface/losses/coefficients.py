@@ -8,7 +8,7 @@ identity features) apply to pictures without ground truth; here the truth is kno
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class CoefficientLossConfig:
 
     identity: float = 1.0
     expression: float = 2.0
-    action: float = 2.0
+    action: float = 20.0
     posed: float = 0.5
     landmark: float = 1.5
     albedo: float = 10.0
@@ -37,7 +37,7 @@ class CoefficientTerms(NamedTuple):
     identity: Tensor
     """mm on the neutral face."""
     expression: Tensor
-    """mm of the expression's displacement."""
+    """mm of the expression's displacement, eyes and lips weighted up (:data:`REGION_WEIGHTS`)."""
     action: Tensor
     """Mean absolute error of the 64 expression coefficients (1 = full action)."""
     posed: Tensor
@@ -48,6 +48,12 @@ class CoefficientTerms(NamedTuple):
     """Linear RGB."""
     light: Tensor
     """Irradiance over directions of the front hemisphere."""
+
+
+REGION_WEIGHTS: Final = {"eye": 3.0, "upper_lip": 3.0, "lower_lip": 3.0, "inner_mouth": 3.0, "brow": 2.0, "cheek": 0.7,
+                         "forehead": 0.7, "ear": 0.2, "neck": 0.2, "scalp": 0.3}
+"""How much a vertex's displacement counts in the expression term, before normalisation; 1 where nothing is said.
+Blinks move few vertices: in a plain mean they are nearly free."""
 
 
 class CoefficientLoss(nn.Module):
@@ -68,6 +74,11 @@ class CoefficientLoss(nn.Module):
         self.register_buffer("identity_basis", torch.from_numpy(model.identity_basis)[chosen].float())
         self.register_buffer("expression_basis", torch.from_numpy(model.expression_basis)[chosen].float())
         self.register_buffer("albedo_basis", torch.from_numpy(model.albedo_basis)[inside].float())
+        names = [name.removesuffix("_right").removesuffix("_left") for name in model.region_names]
+        weights = torch.tensor([REGION_WEIGHTS.get(name, 1.0) for name in names])[
+            torch.from_numpy(model.regions).long()[chosen]]
+        self.importance: Tensor
+        self.register_buffer("importance", weights / weights.mean())
         normals = nn.functional.normalize(torch.randn(64, 3, generator=torch.Generator().manual_seed(0)), dim=1)
         normals[:, 2] = -normals[:, 2].abs()  # towards the camera
         x, y, z = normals.unbind(1)
@@ -88,7 +99,7 @@ class CoefficientLoss(nn.Module):
         ones = torch.ones(placed.shape[:2], device=placed.device)
         terms = CoefficientTerms(
             identity=point_loss(shape, shape_t, ones, beta=0.5),
-            expression=point_loss(moved, moved_t, ones, beta=0.3),
+            expression=point_loss(moved, moved_t, self.importance.expand(len(moved), -1), beta=0.3),
             action=(beta - beta_t).abs().mean(),
             posed=point_loss(placed, placed_t, ones, beta=1.0),
             landmark=point_loss(placed[:, :68, :2], placed_t[:, :68, :2], ones[:, :68], beta=1.0),
