@@ -10,18 +10,44 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtface.geometry import pose_vertices
+from rtface import ops
+from rtface.geometry import pose_vertices, rotation_matrices
 from rtface.jaw import JawLine, project_landmarks
 from rtface.morphable import MorphableModel
 from rtface.synth import background, camera
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
-from rtface.synth.head import CLOTHES, EYE, FACE, HAIR, MOUTH, OCCLUDER, HeadBuilder, occluder_surface
+from rtface.synth.head import (
+    CLOTHES,
+    EARS_NECK,
+    EYE,
+    FACE,
+    HAIR,
+    MOUTH,
+    OCCLUDER,
+    SCALP,
+    HeadBuilder,
+    occluder_surface,
+)
 from rtface.synth.occluders import MAKERS
 from rtface.synth.people import Person, sample_expression, sample_person, sample_rotation
-from rtface.synth.render import NOTHING, Drawing, Light, draw, encode_srgb, sample_light
+from rtface.synth.relief import emboss, height_map
+from rtface.synth.render import (
+    NOTHING,
+    Drawing,
+    Light,
+    encode_srgb,
+    over,
+    paint,
+    place,
+    sample_light,
+    shadows,
+)
 from rtface.synth.shapes import FloatArray
 from rtface.types import VECTOR_SIZE
 
+CASTING = (FACE, EARS_NECK, SCALP, CLOTHES, HAIR)
+RECEIVING = (FACE, EARS_NECK, EYE, SCALP, CLOTHES)
+"""Kinds of the head that throw and that take shadows: hair is lit as a volume, the mouth has its own shade."""
 BACKGROUND, FACE_CLASS, OCCLUSION = 0, 1, 2
 """Classes of :attr:`Sample.mask`."""
 
@@ -94,17 +120,30 @@ class FaceFactory:
               kinds: tuple[str, ...], height: int, width: int) -> Shot:
         """Render a person; pose (6,) in rendering px. ``rng`` only shapes the occluders."""
         surfaces, face = self.builder.surfaces(person, expression)
-        clean = draw(surfaces, pose, light, person.texture, height, width)
+        head = place(surfaces, pose, casting=CASTING, receiving=RECEIVING)
+        raster = ops.rasterize(head.vertices, head.triangles, height, width)
+        texture = self.skin(person, expression, pose, light)
+        clean = paint(head, raster, light, texture, lit=shadows(head, [head], light))
         drawing = clean
         if kinds:
             anchors = self.builder.anchors(person, face)
-            for kind in kinds:
-                index = OCCLUDER_KINDS.index(kind)
-                surfaces += [occluder_surface(piece, index) for piece in MAKERS[kind](rng, anchors)]
-            drawing = draw(surfaces, pose, light, person.texture, height, width)
+            pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
+                      for kind in kinds for piece in MAKERS[kind](rng, anchors)]
+            things = place(pieces, pose)
+            shaded = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
+            before = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
+                           lit=shadows(things, [things, head], light))
+            drawing = over(before, shaded)
         placed = self.place(face, pose)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
         return Shot(drawing, clean, placed, landmarks, self.box(placed))
+
+    def skin(self, person: Person, expression: FloatArray, pose: FloatArray, light: Light) -> FloatArray:
+        """(T, T, 3) the person's texture with its relief lit by the main light."""
+        height = height_map(person.relief, self.model.expression_names, expression, person.texture.shape[0])
+        towards = light.direction @ rotation_matrices(pose[None, :3].astype(np.float32))[0]  # head from camera
+        directed = light.direct / max(light.direct + float(light.harmonics[0]), 1e-3)
+        return emboss(person.texture, height, towards, min(1.2, 3.0 * directed))
 
     @staticmethod
     def place(face: FloatArray, pose: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,6 +118,28 @@ def grow(rng: np.random.Generator, style: HairStyle, scalp: FloatArray, normals:
     return Locks(sides.reshape(-1, 3).astype(np.float32), triangles.reshape(-1, 3).astype(np.int32),
                  np.broadcast_to(albedo, (*sides.shape[:3], 3)).reshape(-1, 3).astype(np.float32),
                  np.repeat(outward[:, :, None], 2, axis=2).reshape(-1, 3).astype(np.float32))
+
+
+def clear_of(locks: Locks, surface: FloatArray, *, cell_mm: float = 3.0, gap_mm: float = 2.0) -> Locks:
+    """Locks with what would lie inside the head's front pulled out before it.
+
+    surface (P, 3) mm: dense points of face and neck; head space looks along −z.
+    """
+    low = surface[:, :2].min(axis=0) - cell_mm
+    shape = np.ceil((surface[:, :2].max(axis=0) + cell_mm - low) / cell_mm).astype(int)[::-1] + 1
+    front = np.full(shape, np.inf, np.float32)
+    column, row = np.floor((surface[:, :2] - low) / cell_mm).astype(int).T
+    np.minimum.at(front, (row, column), surface[:, 2])
+    front = cv2.erode(front, np.ones((3, 3), np.uint8))  # the nearest of the neighbours: no gaps between points
+    vertices = locks.vertices.copy()
+    column, row = np.floor((vertices[:, :2] - low) / cell_mm).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < shape[1]) & (row < shape[0])
+    limit = np.full(len(vertices), np.inf, np.float32)
+    limit[inside] = front[row[inside], column[inside]] - gap_mm
+    middle = float(np.median(surface[:, 2]))
+    pull = (vertices[:, 2] > limit) & (vertices[:, 2] < middle)
+    vertices[pull, 2] = limit[pull]
+    return locks._replace(vertices=vertices)
 
 
 def ellipsoid_around(points: NDArray[np.float32]) -> tuple[FloatArray, FloatArray]:

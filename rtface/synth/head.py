@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rtface import ops
 from rtface.morphable import MorphableModel, Part
-from rtface.synth.hair import ellipsoid_around, grow
+from rtface.synth.hair import clear_of, ellipsoid_around, grow
 from rtface.synth.occluders import Anchors, Piece
 from rtface.synth.people import Person
 from rtface.synth.render import Surface
@@ -104,7 +104,8 @@ class HeadBuilder:
         scalp = np.concatenate([context.vertices[self.scalp], face.vertices[self.face_scalp]])
         normals = np.concatenate([context.normals[self.scalp], face.normals[self.face_scalp]])
         center, axes = ellipsoid_around(scalp)
-        locks = grow(rng, person.hair, scalp, normals, center, axes)
+        skin = np.concatenate([face.vertices, context.vertices[~self.scalp]])
+        locks = clear_of(grow(rng, person.hair, scalp, normals, center, axes), skin)
         return Surface(locks.vertices, locks.triangles, locks.albedo, np.full(len(locks.vertices), HAIR, np.uint8),
                        np.full(len(locks.vertices), 0.15, np.float32), normals=locks.normals)
 

@@ -9,6 +9,7 @@ import numpy as np
 from rtface.morphable import MorphableModel
 from rtface.synth.config import SynthConfig
 from rtface.synth.hair import HairStyle, sample_style
+from rtface.synth.relief import ReliefParams, sample_relief
 from rtface.synth.shapes import FloatArray
 from rtface.synth.skin import SkinParams, albedo_coefficients, paint_texture, sample_skin
 
@@ -30,6 +31,7 @@ class Person(NamedTuple):
     clothes: FloatArray
     """(3,) linear RGB."""
     gloss: float
+    relief: ReliefParams
 
 
 IRISES = np.array([[0.06, 0.03, 0.015], [0.12, 0.06, 0.025], [0.16, 0.14, 0.06], [0.10, 0.16, 0.10],
@@ -72,7 +74,7 @@ def sample_person(rng: np.random.Generator, model: MorphableModel, *, texture_si
     return Person(identity.astype(np.float32), skin, texture, albedo_coefficients(texture, model),
                   hair, int(rng.integers(2**31)), iris.astype(np.float32),
                   (rng.uniform(0.01, 0.7) * np.exp(rng.normal(0, 0.3, 3))).clip(0, 0.9).astype(np.float32),
-                  float(rng.uniform(0.02, 0.3)))
+                  float(rng.uniform(0.02, 0.3)), sample_relief(rng))
 
 
 def sample_expression(rng: np.random.Generator, model: MorphableModel, identity: FloatArray) -> FloatArray:

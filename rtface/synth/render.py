@@ -1,4 +1,4 @@
-"""Software rendering of posed pieces: one depth buffer, per-vertex light, texture per pixel."""
+"""Software rendering of posed pieces: a depth buffer, light and cast shadows per vertex, texture per pixel."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rtface import ops
 from rtface.geometry import rotation_matrices, spherical_harmonics
+from rtface.synth.shadow import lit_share
 from rtface.synth.shapes import FloatArray, IntArray
 
 
@@ -35,11 +36,15 @@ class Light(NamedTuple):
     """Illumination in camera axes."""
 
     harmonics: FloatArray
-    """(9,) gray spherical harmonics γ."""
+    """(9,) gray spherical harmonics γ, the main light included."""
     tint: FloatArray
     """(3,) colour of the light."""
     direction: FloatArray
-    """(3,) unit, towards the main light: where highlights lie."""
+    """(3,) unit, towards the main light: where highlights lie and what shadows fall away from."""
+    direct: float = 0.0
+    """Strength of the main light within the harmonics; shadows take this part away."""
+    softness_mm: float = 4.0
+    """How far the edges of cast shadows blur."""
 
 
 class Drawing(NamedTuple):
@@ -50,7 +55,7 @@ class Drawing(NamedTuple):
     kind: NDArray[np.uint8]
     """(H, W) label; 255 where nothing is."""
     triangle_id: IntArray
-    """(H, W) index into the joined triangles, −1 where nothing is."""
+    """(H, W) index into the joined triangles of the head, −1 where something else or nothing is."""
     depth: FloatArray
     """(H, W) px, +inf where nothing is."""
 
@@ -58,35 +63,87 @@ class Drawing(NamedTuple):
 NOTHING = 255
 
 
-def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: FloatArray | None, height: int,
-         width: int) -> Drawing:
-    """Render surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px into an H × W picture.
+class Placed(NamedTuple):
+    """Surfaces joined to one mesh and put into the picture."""
 
-    texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``.
+    vertices: FloatArray
+    """(V, 3) px, depth px."""
+    normals: FloatArray
+    """(V, 3) unit, camera axes, towards the camera where a sheet shows its back."""
+    triangles: IntArray
+    """(F, 3)."""
+    albedo: FloatArray
+    kind: NDArray[np.uint8]
+    gloss: FloatArray
+    uv: FloatArray
+    textured: FloatArray
+    """(V,) 1 where ``uv`` counts."""
+    px_per_mm: float
+    casters: IntArray
+    """Triangles that cast shadows."""
+    receivers: NDArray[np.intp]
+    """Vertices that shadows fall on."""
+
+
+def place(surfaces: list[Surface], pose: FloatArray, *, casting: tuple[int, ...] | None = None,
+          receiving: tuple[int, ...] | None = None) -> Placed:
+    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px.
+
+    casting, receiving: kinds that take part in shadows; None: all.
     """
     counts = [len(s.vertices) for s in surfaces]
     offsets = np.cumsum([0, *counts[:-1]])
-    vertices = np.concatenate([s.vertices for s in surfaces])
     triangles = np.ascontiguousarray(np.concatenate([s.triangles + o for s, o in zip(surfaces, offsets, strict=True)]),
                                      np.int32)
-    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces])
-    kinds = np.concatenate([s.kind for s in surfaces])
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
-    placed = (vertices @ rotation.T) * pose[3]
-    placed[:, :2] += pose[4:6]
-    normals = normals @ rotation.T
-    normals = normals * np.where(normals[:, 2:] > 0.15, -1.0, 1.0).astype(np.float32)  # thin sheets show both sides
-    shading = np.maximum(spherical_harmonics(normals) @ light.harmonics, 0.02)[:, None] * light.tint
+    vertices = (np.concatenate([s.vertices for s in surfaces]) @ rotation.T) * pose[3]
+    vertices[:, :2] += pose[4:6]
+    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces]) @ rotation.T
+    normals = normals * np.where(normals[:, 2:] > 0.15, -1.0, 1.0).astype(np.float32)
+    kinds = np.concatenate([s.kind for s in surfaces])
+    cast = triangles if casting is None else np.ascontiguousarray(
+        triangles[np.isin(kinds[triangles[:, 0]], casting)])
+    receive = np.arange(len(kinds)) if receiving is None else np.flatnonzero(np.isin(kinds, receiving))
+    return Placed(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(normals, np.float32), triangles,
+                  np.concatenate([s.albedo for s in surfaces]), kinds, np.concatenate([s.gloss for s in surfaces]),
+                  np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
+                                  for c, s in zip(counts, surfaces, strict=True)]),
+                  np.concatenate([np.full(c, s.uv is not None, np.float32)
+                                  for c, s in zip(counts, surfaces, strict=True)]), float(pose[3]), cast, receive)
+
+
+def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | None:
+    """(V,) share of the main light that reaches each vertex; None where there is no main light to speak of."""
+    if light.direct < 0.05 or not len(mesh.receivers):
+        return None
+    offsets = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]])
+    triangles = np.concatenate([c.casters + o for c, o in zip(casters, offsets, strict=True)]).astype(np.int32)
+    lit = np.ones(len(mesh.vertices), np.float32)
+    lit[mesh.receivers] = lit_share(mesh.vertices[mesh.receivers], mesh.normals[mesh.receivers],
+                                    np.concatenate([c.vertices for c in casters]), triangles, light.direction,
+                                    px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm)
+    return lit
+
+
+def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | None, *,
+          lit: FloatArray | None = None) -> Drawing:
+    """Colour what was rasterised.
+
+    texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``. lit: from :func:`shadows`.
+    """
+    irradiance = spherical_harmonics(mesh.normals) @ light.harmonics
     half = light.direction + np.array([0.0, 0.0, -1.0], np.float32)
     half /= np.linalg.norm(half)
-    shine = np.maximum(normals @ half, 0.0) ** 24 * np.concatenate([s.gloss for s in surfaces])
-    textured = np.concatenate([np.full(c, s.uv is not None, np.float32) for c, s in zip(counts, surfaces, strict=True)])
-    uv = np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
-                         for c, s in zip(counts, surfaces, strict=True)])
-    albedo = np.concatenate([s.albedo for s in surfaces])
-    attributes = np.concatenate([albedo * shading, shine[:, None], uv, textured[:, None]], axis=1).astype(np.float32)
-    raster = ops.rasterize(np.ascontiguousarray(placed, np.float32), triangles, height, width)
-    values = ops.interpolate(attributes, triangles, raster.triangle_id, raster.barycentrics)
+    shine = np.maximum(mesh.normals @ half, 0.0) ** 24 * mesh.gloss
+    if lit is not None:
+        facing = mesh.normals @ light.direction
+        lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
+        irradiance = irradiance - (1 - lit) * light.direct * lobe
+        shine *= lit
+    shading = np.maximum(irradiance, 0.02)[:, None] * light.tint
+    attributes = np.concatenate([mesh.albedo * shading, shine[:, None], mesh.uv, mesh.textured[:, None]],
+                                axis=1).astype(np.float32)
+    values = ops.interpolate(attributes, mesh.triangles, raster.triangle_id, raster.barycentrics)
     color = values[..., :3]
     if texture is not None:
         on = (values[..., 6] > 0.5).astype(np.uint8)
@@ -94,10 +151,25 @@ def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: Float
         color = np.where(on[..., None] > 0, color * looked_up, color)
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
     color = color + values[..., 3:4] * shine_color
-    kind = np.full((height, width), NOTHING, np.uint8)
+    kind = np.full(raster.triangle_id.shape, NOTHING, np.uint8)
     hit = raster.triangle_id >= 0
-    kind[hit] = kinds[triangles[raster.triangle_id[hit], 0]]
+    kind[hit] = mesh.kind[mesh.triangles[raster.triangle_id[hit], 0]]
     return Drawing(np.ascontiguousarray(color, np.float32), kind, raster.triangle_id, raster.depth)
+
+
+def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: FloatArray | None, height: int,
+         width: int) -> Drawing:
+    """Surfaces under a pose (6,) in an H × W picture, with the shadows that they cast on themselves."""
+    mesh = place(surfaces, pose)
+    return paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, texture,
+                 lit=shadows(mesh, [mesh], light))
+
+
+def over(front: Drawing, back: Drawing) -> Drawing:
+    """Two drawings of one picture, merged by depth."""
+    nearer = front.depth < back.depth
+    return Drawing(np.where(nearer[..., None], front.color, back.color), np.where(nearer, front.kind, back.kind),
+                   np.where(nearer, -1, back.triangle_id).astype(np.int32), np.minimum(front.depth, back.depth))
 
 
 def _normals(surface: Surface) -> FloatArray:
@@ -113,7 +185,7 @@ def sample_light(rng: np.random.Generator) -> Light:
     """One main light, ambient light and a bounce, as nine gray harmonics and a tint."""
     azimuth, height = rng.normal(0, 0.9), rng.normal(0.35, 0.45)
     direction = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)])
-    ambient, strength = rng.uniform(0.35, 0.95), float(rng.uniform(0.1, 0.95))
+    ambient, strength = rng.uniform(0.25, 0.95), float(rng.uniform(0.1, 1.0) * rng.choice([1.0, 2.2], p=[0.65, 0.35]))
     harmonics = np.zeros(9)
     harmonics[0] = ambient
     for towards, power in ((direction, strength), (rng.normal(size=3), float(rng.uniform(0, 0.3)))):
@@ -127,4 +199,5 @@ def sample_light(rng: np.random.Generator) -> Light:
     harmonics *= exposure
     warmth = rng.normal(0, 0.08)
     tint = np.array([1 + warmth, 1.0, 1 - warmth]) * np.exp(rng.normal(0, 0.03, 3))
-    return Light(harmonics.astype(np.float32), tint.astype(np.float32), direction.astype(np.float32))
+    return Light(harmonics.astype(np.float32), tint.astype(np.float32), direction.astype(np.float32),
+                 strength * exposure, float(np.exp(rng.uniform(np.log(1.0), np.log(14.0)))))

@@ -1,0 +1,50 @@
+"""Cast shadows: what the main light does not reach, per vertex, by a depth map seen from the light."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from rtface import ops
+from rtface.synth.shapes import FloatArray, IntArray
+
+RESOLUTION: Final = 176
+"""Side of the depth map in texels; it spans the receivers, so a texel is about 2 mm of a head."""
+OFFSET_MM: Final = 2.5
+"""Receivers are lifted off their own surface by this much, or it would shade itself."""
+_TAPS: Final = 8
+_TURN: Final = 2.39996
+"""Golden angle: taps on a sunflower spiral cover a disc evenly."""
+
+
+def lit_share(receivers: FloatArray, normals: FloatArray, casters: FloatArray, triangles: IntArray,
+              direction: FloatArray, *, px_per_mm: float, softness_mm: float) -> FloatArray:
+    """Share 0..1 of the light from ``direction`` that reaches each receiver: (V,) float32.
+
+    receivers (V, 3) and casters (C, 3) px in camera axes, normals (V, 3) unit, triangles (F, 3) into casters,
+    direction (3,) unit, towards the light. softness_mm: radius over which the edge of a shadow blurs.
+    """
+    towards = direction / np.linalg.norm(direction)
+    aside = np.cross(towards, [0.0, 1.0, 0.0] if abs(towards[1]) < 0.9 else [1.0, 0.0, 0.0])
+    aside /= np.linalg.norm(aside)
+    axes = np.stack([aside, np.cross(towards, aside), -towards]).astype(np.float32)  # depth grows away from the light
+    lifted = (receivers + normals * np.float32(OFFSET_MM * px_per_mm)) @ axes.T
+    low, high = lifted[:, :2].min(axis=0), lifted[:, :2].max(axis=0)
+    scale = np.float32((RESOLUTION - 2) / max(float((high - low).max()), 1e-3))
+    origin = np.array([*low, 0.0], np.float32)
+    seen = np.ascontiguousarray((casters @ axes.T - origin) * scale + np.array([1, 1, 0], np.float32))
+    depth = ops.rasterize(seen, triangles, RESOLUTION, RESOLUTION).depth
+    place = (lifted - origin) * scale + np.array([1, 1, 0], np.float32)
+    radius = max(0.6, softness_mm * px_per_mm * float(scale))
+    slack = np.float32(1.0 + 0.7 * radius)  # a tilted surface rises within the disc
+    reached = np.zeros(len(receivers), np.float32)
+    for k in range(_TAPS):
+        reach = radius * np.sqrt((k + 0.5) / _TAPS)
+        column = (place[:, 0] + np.float32(reach * np.cos(k * _TURN))).astype(np.int32)
+        row = (place[:, 1] + np.float32(reach * np.sin(k * _TURN))).astype(np.int32)
+        np.clip(column, 0, RESOLUTION - 1, out=column)
+        np.clip(row, 0, RESOLUTION - 1, out=row)
+        reached += depth[row, column] > place[:, 2] - slack
+    reached /= _TAPS
+    return reached
