@@ -1,6 +1,5 @@
 """The factory's pictures and labels agree with one another."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -51,13 +50,13 @@ def test_frontal_inner_landmarks_lie_on_the_face_mask(factory):
 
 
 def test_clean_twin_differs_only_by_the_occluder_and_its_shadow(factory):
-    config = SynthConfig(size=128, occluder_rate=1.0, camera=False)
+    config = SynthConfig(size=160, occluder_rate=1.0, camera=False, supersample=1.0)
     shaded = 0
     for seed in range(6):
         sample = factory.generate(rng(seed), config)
         pixels, clean = sample.pixels.astype(int), sample.clean.astype(int)
         changed = (pixels != clean).any(axis=2)
-        near = cv2.dilate(sample.occluder, np.ones((5, 5), np.uint8)) > 0
+        near = sample.occluder > 0
         assert changed[near].any() or not near.any()  # a cup may be out of the picture
         shadow = changed & ~near
         shaded += int(shadow.sum())
