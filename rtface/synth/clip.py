@@ -14,8 +14,9 @@ from rtface.jaw import project_landmarks
 from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.generator import FaceFactory
 from rtface.synth.head import OCCLUDER, occluder_surface
-from rtface.synth.occluders import MAKERS, Piece
+from rtface.synth.occluders import MAKERS
 from rtface.synth.people import MOODS, SPEECH, Person, sample_person
+from rtface.synth.piece import Piece
 from rtface.synth.render import NOTHING, Surface, draw, encode_srgb, sample_light
 from rtface.synth.shapes import FloatArray
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rtface.errors import InputError
 
 OCCLUDER_KINDS = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "bar", "blob", "scarf",
-                  "hat")
+                  "hat", "headset", "helmet", "phone", "leaves", "chain")
 """Everything the factory can put before a face; hair is part of the head and labelled apart."""
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rtface import ops
 from rtface.morphable import MorphableModel, Part
 from rtface.synth.hair import clear_of, ellipsoid_around, grow
-from rtface.synth.occluders import Anchors, Piece
 from rtface.synth.people import Person
+from rtface.synth.piece import Anchors, Piece
 from rtface.synth.render import Surface
 from rtface.synth.shapes import FloatArray
 

@@ -6,7 +6,7 @@ import pytest
 from rtface.morphable import MorphableModel
 from rtface.synth.hair import Locks, clear_of
 from rtface.synth.head import occluder_surface
-from rtface.synth.occluders import Piece
+from rtface.synth.piece import Piece
 from rtface.synth.relief import DEPTH_MM, FOLDED_BY, FOLDS, ReliefParams, emboss, fold_fields, height_map
 from rtface.synth.render import Light, draw, over
 from rtface.synth.shadow import lit_share
