@@ -22,7 +22,9 @@ class SynthConfig:
     supersample: float = 1.5
     """Rendering resolution over the picture's."""
     yaw_deg: float = 28.0
-    """Standard deviation of the head's turn to the side; 12 % of faces are drawn uniformly up to ±85°."""
+    """Standard deviation of the head's turn to the side."""
+    profile_share: float = 0.12
+    """Share of faces whose turn is drawn uniformly from ±95° instead."""
     pitch_deg: float = 13.0
     roll_deg: float = 14.0
     occluder_rate: float = 0.55
@@ -30,6 +32,8 @@ class SynthConfig:
     occluder_kinds: tuple[str, ...] = OCCLUDER_KINDS
     clean_twin: bool = True
     """Also render the same face without occluders."""
+    dense: bool = False
+    """Also label every pixel and vertex: parsing, contours, depth, normals, bump map, vertices seen."""
     camera: bool = True
     """Blur, noise, colour and compression of a camera; off gives the bare rendering."""
 
@@ -40,5 +44,7 @@ class SynthConfig:
             raise InputError(f"SynthConfig.supersample: got {self.supersample}, expected 1 to 4")
         if not 0.0 <= self.occluder_rate <= 1.0:
             raise InputError(f"SynthConfig.occluder_rate: got {self.occluder_rate}, expected 0 to 1")
+        if not 0.0 <= self.profile_share <= 1.0:
+            raise InputError(f"SynthConfig.profile_share: got {self.profile_share}, expected 0 to 1")
         if unknown := set(self.occluder_kinds) - set(OCCLUDER_KINDS):
             raise InputError(f"SynthConfig.occluder_kinds: got {sorted(unknown)}, expected some of {OCCLUDER_KINDS}")

@@ -14,7 +14,7 @@ from rtface import ops
 from rtface.geometry import pose_vertices, rotation_matrices
 from rtface.jaw import JawLine, project_landmarks
 from rtface.morphable import MorphableModel
-from rtface.synth import background, camera
+from rtface.synth import background, camera, labels
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.head import (
     CLOTHES,
@@ -35,6 +35,7 @@ from rtface.synth.render import (
     NOTHING,
     Drawing,
     Light,
+    Placed,
     encode_srgb,
     over,
     paint,
@@ -50,6 +51,27 @@ RECEIVING = (FACE, EARS_NECK, EYE, SCALP, CLOTHES)
 """Kinds of the head that throw and that take shadows: hair is lit as a volume, the mouth has its own shade."""
 BACKGROUND, FACE_CLASS, OCCLUSION = 0, 1, 2
 """Classes of :attr:`Sample.mask`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense:
+    """What is known of every pixel and vertex; px are the picture's."""
+
+    parsing: NDArray[np.uint8]
+    """(S, S) CelebAMask-HQ classes of the picture, :data:`rtface.synth.labels.PARSING`."""
+    clean_parsing: NDArray[np.uint8]
+    """(S, S) the same without occluders."""
+    contour: NDArray[np.uint8]
+    """(S, S) outlines of the face and its features without occluders and hair, 255 = line; times 1 − mask it is
+    what an occluded picture shows of them."""
+    depth_mm: FloatArray
+    """(S, S) float32 behind the head's origin, NaN where nothing is; of the picture, occluders included."""
+    normals: NDArray[np.int8]
+    """(S, S, 3) unit · 127 in camera axes, of the head without occluders; 0 where it is not."""
+    bump_mm: FloatArray
+    """(T, T) float32 relief Φ over the UV map."""
+    seen: NDArray[np.bool_]
+    """(V,) vertices of the face that nothing hides."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +98,8 @@ class Sample:
     """Occluders drawn."""
     visible_fraction: float
     """Visible share of the face's pixels."""
+    dense: Dense | None
+    """None unless the configuration asks for dense labels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +108,8 @@ class Shot:
 
     drawing: Drawing
     clean: Drawing
+    head: Placed
+    raster: ops.Raster
     placed: FloatArray
     """(V, 3) face vertices in rendering px."""
     landmarks: FloatArray
@@ -136,7 +162,7 @@ class FaceFactory:
             drawing = over(before, shaded)
         placed = self.place(face, pose)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
-        return Shot(drawing, clean, placed, landmarks, self.box(placed))
+        return Shot(drawing, clean, head, raster, placed, landmarks, self.box(placed))
 
     def skin(self, person: Person, expression: FloatArray, pose: FloatArray, light: Light) -> FloatArray:
         """(T, T, 3) the person's texture with its relief lit by the main light."""
@@ -199,7 +225,24 @@ class FaceFactory:
         face = int(np.isin(mask, (FACE_CLASS, OCCLUSION)).sum())
         return Sample(pixels, clean, mask, occluder, vector.astype(np.float32),
                       (shot.landmarks[:, :2] * shrink).astype(np.float32), landmark_visibility(shot),
-                      shot.box_xyxy * np.float32(shrink), kinds, int((mask == FACE_CLASS).sum()) / max(face, 1))
+                      shot.box_xyxy * np.float32(shrink), kinds, int((mask == FACE_CLASS).sum()) / max(face, 1),
+                      self._dense(shot, person, expression, config.size) if config.dense else None)
+
+    def _dense(self, shot: Shot, person: Person, expression: FloatArray, size: int) -> Dense:
+        haired = person.hair is not None
+        skin, side = person.skin, shot.clean.kind.shape[0]
+        bare = labels.parse(shot.head, *labels.without_hair(shot.head, side, side), skin, haired=haired)
+
+        def small(drawing: Drawing) -> NDArray[np.uint8]:
+            parsed = labels.parse(shot.head, shot.raster, drawing, skin, haired=haired)
+            return np.asarray(cv2.resize(parsed, (size, size), interpolation=cv2.INTER_NEAREST), np.uint8)
+
+        texels = person.texture.shape[0]
+        return Dense(small(shot.drawing), small(shot.clean), labels.contours(bare, size),
+                     labels.depth_mm(shot.drawing, shot.head.px_per_mm, size),
+                     labels.normals(shot.head, shot.raster, size),
+                     height_map(person.relief, self.model.expression_names, expression, texels),
+                     labels.seen_vertices(shot.placed, shot.drawing))
 
 
 def finish(drawing: Drawing, behind: FloatArray, grain: FloatArray, size: int) -> FloatArray:

@@ -116,8 +116,8 @@ def sample_expression(rng: np.random.Generator, model: MorphableModel, identity:
 
 def sample_rotation(rng: np.random.Generator, config: SynthConfig) -> FloatArray:
     """(3,) rad pitch, yaw, roll."""
-    if rng.random() < 0.12:
-        yaw = np.deg2rad(rng.uniform(-85, 85))
+    if rng.random() < config.profile_share:
+        yaw = np.deg2rad(rng.uniform(-95, 95))
     else:
         yaw = np.deg2rad(config.yaw_deg) * np.clip(rng.standard_normal(), -2.6, 2.6)
     pitch = np.deg2rad(config.pitch_deg) * np.clip(rng.standard_normal(), -2.8, 2.8)

@@ -19,6 +19,9 @@ from rtface.synth.people import Person, sample_expression, sample_person, sample
 from rtface.synth.render import NOTHING, Light, draw, encode_srgb, sample_light
 from rtface.synth.shapes import FloatArray
 
+MOST_OVERLAP = 0.3
+"""Boxes of two people who put their heads together."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
@@ -60,19 +63,21 @@ class SceneFactory:
         boxes: list[FloatArray] = []
         visible: list[float] = []
         for face_height in sizes:
-            center = rng.uniform([0.02 * width, 0.05 * height], [0.98 * width, 0.98 * height])
-            if face_height > 0.5 * height:
+            center = rng.uniform([-0.02 * width, 0.02 * height], [1.02 * width, 1.0 * height])
+            if face_height > 0.5 * height and rng.random() < 0.6:
                 center = np.array([width, height]) * rng.normal(0.5, 0.1, 2)
             half = np.array([0.42, 0.55]) * face_height
             wish = np.concatenate([center - half, center + half]).astype(np.float32)
-            if boxes and box_iou(wish[None], np.stack(boxes)).max() > 0.05:
+            most = float(rng.choice([0.02, MOST_OVERLAP]))
+            if boxes and box_iou(wish[None], np.stack(boxes)).max() > most:
                 continue
             turned = rng.random() < 0.04  # the back of a head: hair and ears, but no face
             box, seen = self._paste(rng, canvas, float(face_height), center, light, turned)
             for i, other in enumerate(boxes):  # nearer heads hide farther ones
                 overlap = np.prod(np.maximum(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0))
                 visible[i] *= 1 - float(overlap / max(np.prod(other[2:] - other[:2]), 1.0))
-            if not turned:
+            inside = np.minimum(box[2:], [width, height]) - np.maximum(box[:2], 0)
+            if not turned and inside.min() > 1:
                 boxes.append(box)
                 visible.append(seen)
         decoys: list[FloatArray] = []

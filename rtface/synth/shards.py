@@ -69,6 +69,9 @@ def make_shard(kind: Kind, seed: int, shard: int, count: int, config: SynthConfi
         out[name], out[f"{name}_offsets"] = _pack(blobs)
     if config.clean_twin:
         out["clean"], out["clean_offsets"] = _pack([encode(s.clean) for s in samples if s.clean is not None])
+    dense = [s.dense for s in samples if s.dense is not None]
+    for name in ("parsing", "clean_parsing", "contour") if dense else ():
+        out[name], out[f"{name}_offsets"] = _pack([encode(getattr(d, name)) for d in dense])
     for name in ("coefficients", "landmarks", "visibility", "box_xyxy"):
         out[name] = np.stack([getattr(s, name) for s in samples])
     out["visible_fraction"] = np.array([s.visible_fraction for s in samples], np.float32)

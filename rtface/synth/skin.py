@@ -7,7 +7,7 @@ lashes, beard and make-up are painted over it. Nothing here is measured from pho
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -212,16 +212,24 @@ PROFILE: Final = (np.array([-0.06, 0.02, 0.12, 0.35, 0.65, 0.9, 1.0, 1.05]),
 """Half thickness (mm) of a brow of thickness 1 along its length."""
 
 
-def _brows(out: FloatArray, params: SkinParams, maps: SkinMaps) -> None:
+def brow_cover(params: SkinParams, size: int, *, maps: SkinMaps | None = None
+               ) -> tuple[tuple[NDArray[Any], FloatArray], tuple[NDArray[Any], FloatArray]]:
+    """Texels (flat numbers) and how much of each the right and the left brow cover, 0..1."""
     streaks = noise_tiles()[2]
-    flat = out.reshape(-1, 3)
-    for frame in maps.brows:
+    out = []
+    for frame in (skin_maps(size) if maps is None else maps).brows:
         half = np.interp(frame.along / params.brow_tail, *PROFILE).astype(np.float32) * params.brow_thickness
         strand = streaks[(frame.streak[:, 0] + params.shift[0]) % TILE, (frame.streak[:, 1] + params.shift[1]) % TILE]
         inside = half - np.abs(frame.above - params.brow_shift_mm) + 0.22 * strand
         cover = smoothstep(inside, -0.45, 0.55) * np.clip(0.88 + 0.13 * strand, 0.3, 1) * params.brow_density
-        flat[frame.texels] += cover[:, None].astype(np.float32) * (np.array(params.brow_color, np.float32)
-                                                                    - flat[frame.texels])
+        out.append((frame.texels, cover.astype(np.float32)))
+    return out[0], out[1]
+
+
+def _brows(out: FloatArray, params: SkinParams, maps: SkinMaps) -> None:
+    flat = out.reshape(-1, 3)
+    for texels, cover in brow_cover(params, maps.size, maps=maps):
+        flat[texels] += cover[:, None] * (np.array(params.brow_color, np.float32) - flat[texels])
 
 
 def vertex_albedo(texture: FloatArray, uv: FloatArray) -> FloatArray:

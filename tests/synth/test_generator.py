@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.geometry import pose_vertices
+from rtface.geometry import box_iou, pose_vertices
 from rtface.jaw import project_landmarks
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.generator import FACE_CLASS, OCCLUSION, FaceFactory
@@ -112,19 +112,23 @@ def test_expressions_stay_within_the_persons_limits(factory):
 
 def test_scene_boxes_lie_inside_the_picture_and_hold_faces(factory):
     scenes = SceneFactory(factory, SynthConfig())
-    counts = []
+    counts, decoys = [], 0
     for seed in range(12):
         scene = scenes.generate(rng(seed), 128, 160)
+        decoys += len(scene.decoys_xyxy)
+        if len(scene.decoys_xyxy) and len(scene.boxes_xyxy):
+            assert box_iou(scene.decoys_xyxy, scene.boxes_xyxy).max() < 0.1
         assert scene.pixels.shape == (128, 160, 3)
         assert (scene.boxes_xyxy >= 0).all() and (scene.boxes_xyxy <= [160, 128, 160, 128]).all()
         assert ((scene.visible >= 0) & (scene.visible <= 1)).all()
         counts.append(len(scene.boxes_xyxy))
-    assert min(counts) <= 1 and max(counts) >= 3
+    assert min(counts) <= 1 and max(counts) >= 3 and decoys >= 4
 
 
 @pytest.mark.parametrize(("values", "message"), [({"size": 4}, "expected at least 16"),
                                                  ({"occluder_kinds": ("ghost",)}, "ghost"),
                                                  ({"occluder_rate": 1.5}, "expected 0 to 1"),
+                                                 ({"profile_share": -1}, "expected 0 to 1"),
                                                  ({"supersample": 9}, "expected 1 to 4")])
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InputError, match=message):

@@ -1,0 +1,153 @@
+"""Dense labels of a rendered head: parsing, contours, depth, normals, which vertices are seen.
+
+Parsing classes and their numbers are CelebAMask-HQ's; left and right are the person's own. Things that this list does
+not name (hands, cups, cloth masks, microphones) are background there and occlusion in the three-class mask.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtface import ops
+from rtface.morphable import MorphableModel
+from rtface.synth.config import OCCLUDER_KINDS
+from rtface.synth.head import CLOTHES, EARS_NECK, EYE, HAIR, MOUTH, OCCLUDER, SCALP
+from rtface.synth.render import NOTHING, Drawing, Placed
+from rtface.synth.shapes import FloatArray
+from rtface.synth.skin import SkinParams, brow_cover
+from rtface.synth.skin_maps import raster as uv_raster
+from rtface.synth.skin_maps import skin_maps
+
+PARSING: Final = ("background", "skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow",
+                  "left_ear", "right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat", "earring", "necklace",
+                  "neck", "cloth")
+"""The 19 classes in CelebAMask-HQ's order."""
+FEATURES: Final = ("skin", "brows", "eyes", "nose", "lips")
+"""The papers' five facial features; 0 in a feature map is everything else."""
+_NUMBER: Final = {name: k for k, name in enumerate(PARSING)}
+_FEATURE_OF: Final = np.array([0, 1, 4, 0, 3, 3, 2, 2, 0, 0, 5, 5, 5, 0, 0, 0, 0, 0, 0], np.uint8)
+_WORN: Final = {"glasses": "eye_glasses", "sunglasses": "eye_glasses", "hat": "hat", "helmet": "hat", "scarf": "cloth",
+                "chain": "earring"}
+_REGION_CLASS: Final = {"nose": "nose", "ear_left": "left_ear", "ear_right": "right_ear", "inner_mouth": "mouth",
+                        "neck": "neck"}
+SKIN_TOLERANCE_PX: Final = 2.0
+
+
+@lru_cache(maxsize=4)
+def _base_classes(size: int, haired: bool) -> NDArray[np.uint8]:
+    """(S, S) parsing classes over the UV map without brows; lips by the vermilion."""
+    model = MorphableModel.load()
+    names = list(model.region_names)
+    one_hot = np.eye(len(names), dtype=np.float32)[model.regions]
+    values, _ = uv_raster(model.uv, model.triangles, one_hot, size)
+    of_region = [("hair" if haired else "skin") if name == "scalp" else _REGION_CLASS.get(name, "skin")
+                 for name in names]
+    classes = np.array([_NUMBER[name] for name in of_region], np.uint8)[values.argmax(axis=-1)]
+    maps = skin_maps(size)
+    upper = values[..., names.index("upper_lip")] >= values[..., names.index("lower_lip")]
+    lips = maps.lip > 0.5
+    classes[lips & upper], classes[lips & ~upper] = _NUMBER["upper_lip"], _NUMBER["lower_lip"]
+    classes.setflags(write=False)
+    return classes
+
+
+def uv_classes(skin: SkinParams, size: int, *, haired: bool) -> NDArray[np.uint8]:
+    """(S, S) parsing classes over the UV map of one person: the brows are where they are painted."""
+    classes = _base_classes(size, haired).copy()
+    right, left = brow_cover(skin, size)
+    for name, (texels, cover) in (("right_brow", right), ("left_brow", left)):
+        classes.reshape(-1)[texels[cover > 0.4]] = _NUMBER[name]
+    return classes
+
+
+def parse(head: Placed, raster: ops.Raster, drawing: Drawing, skin: SkinParams, *, haired: bool) -> NDArray[np.uint8]:
+    """(H, W) CelebAMask-HQ classes of a drawing.
+
+    head and raster: the head alone; drawing: the head alone or with things before it. haired: whether the scalp is
+    hair (else skin).
+    """
+    kind = drawing.kind
+    out = np.zeros(kind.shape, np.uint8)
+    table = np.zeros(256, np.uint8)
+    for number, name in ((SCALP, "hair" if haired else "skin"), (HAIR, "hair"), (CLOTHES, "cloth"), (MOUTH, "mouth"),
+                         (EARS_NECK, "neck")):
+        table[number] = _NUMBER[name]
+    for index, name in enumerate(OCCLUDER_KINDS):
+        table[OCCLUDER + index] = _NUMBER[_WORN.get(name, "background")]
+    out[:] = table[kind]
+    out[kind == NOTHING] = 0
+    own = (kind < HAIR) & (raster.triangle_id >= 0)
+    corner = head.triangles[np.maximum(raster.triangle_id, 0), 0]
+    on_map = own & (head.textured[corner] > 0.5)
+    uv = ops.interpolate(np.ascontiguousarray(head.uv), head.triangles, raster.triangle_id, raster.barycentrics)
+    classes = uv_classes(skin, 256, haired=haired)
+    place = np.clip((uv[on_map] * 256).astype(np.int32), 0, 255)
+    out[on_map] = classes[place[:, 1], place[:, 0]]
+    eyes = own & (kind == EYE)
+    count = int((head.kind == EYE).sum())
+    first = int(np.flatnonzero(head.kind == EYE)[0]) if count else 0
+    out[eyes] = np.where(corner[eyes] < first + count // 2, _NUMBER["right_eye"], _NUMBER["left_eye"])
+    return out
+
+
+def without_hair(head: Placed, height: int, width: int) -> tuple[ops.Raster, Drawing]:
+    """The head as if hair were not there (no colour): what contours are taken from."""
+    rows = np.flatnonzero(head.kind[head.triangles[:, 0]] != HAIR)
+    raster = ops.rasterize(head.vertices, np.ascontiguousarray(head.triangles[rows]), height, width)
+    ids = np.where(raster.triangle_id >= 0, rows[raster.triangle_id], -1).astype(np.int32)
+    kind = np.where(ids >= 0, head.kind[head.triangles[np.maximum(ids, 0), 0]], NOTHING).astype(np.uint8)
+    return raster._replace(triangle_id=ids), Drawing(np.zeros((*ids.shape, 3), np.float32), kind, ids, raster.depth)
+
+
+def features(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """CelebAMask-HQ classes → 0 and 1 + index into :data:`FEATURES`, same shape. Ears and neck are no feature."""
+    return _FEATURE_OF[parsing]
+
+
+def contours(parsing: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Outlines of the face and of its features as lines, (size, size) uint8, 255 = line.
+
+    parsing (H, W) of the face without anything before it (:func:`without_hair`); larger than ``size`` it gives
+    antialiased lines. Eyes have one outline each, so have the lips' inner and outer rims.
+    """
+    feature = features(parsing)
+    grown = np.ones((3, 3), np.uint8)
+    out = np.zeros(parsing.shape, np.uint8)
+    levels = [parsing == k for k in (_NUMBER["mouth"], _NUMBER["upper_lip"], _NUMBER["lower_lip"], _NUMBER["nose"])]
+    levels += [feature == 2, feature == 3, feature > 0]
+    for level in levels:
+        mask = level.astype(np.uint8)
+        out |= cv2.dilate(mask, grown) ^ mask
+    lines: NDArray[np.integer[Any]] = out * np.uint8(255)
+    if parsing.shape[0] != size:
+        lines = np.asarray(cv2.resize(out * np.uint8(255), (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(np.minimum(lines.astype(np.uint16) * 2, 255), np.uint8)
+
+
+def depth_mm(drawing: Drawing, px_per_mm: float, size: int) -> FloatArray:
+    """(size, size) float32 mm behind the head's origin; NaN where nothing is."""
+    depth = np.where(np.isfinite(drawing.depth), drawing.depth / px_per_mm, np.nan).astype(np.float32)
+    return np.asarray(cv2.resize(depth, (size, size), interpolation=cv2.INTER_NEAREST), np.float32)
+
+
+def normals(head: Placed, raster: ops.Raster, size: int) -> NDArray[np.int8]:
+    """(size, size, 3) int8 unit normals · 127 of the head alone, camera axes; 0 where it is not."""
+    values = ops.interpolate(head.normals, head.triangles, raster.triangle_id, raster.barycentrics)
+    shrunk = cv2.resize(values, (size, size), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(np.rint(shrunk / np.maximum(np.linalg.norm(shrunk, axis=-1, keepdims=True), 1e-6) * 127), np.int8)
+
+
+def seen_vertices(placed: FloatArray, drawing: Drawing) -> NDArray[np.bool_]:
+    """(V,) True for vertices (V, 3) px of the face that lie in the picture with nothing before them."""
+    height, width = drawing.depth.shape
+    column, row = np.floor(placed[:, 0]).astype(np.int64), np.floor(placed[:, 1]).astype(np.int64)
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    out = np.zeros(len(placed), bool)
+    nearest = drawing.depth[row[inside], column[inside]]
+    out[inside] = placed[inside, 2] <= nearest + SKIN_TOLERANCE_PX
+    return out
