@@ -87,8 +87,8 @@ class ClipMaker:
         """occluders: kinds that pass before the face one after the other, each for an equal part of the clip."""
         if frames < 1 or height < 32 or width < 32:
             raise InputError(f"clip: got {frames} frames of {width}×{height} px, expected at least 1 of 32×32")
-        if unknown := set(occluders) - set(OCCLUDER_KINDS):
-            raise InputError(f"occluders: got {sorted(unknown)}, expected some of {OCCLUDER_KINDS}")
+        if unknown := set(occluders) - set(MAKERS):
+            raise InputError(f"occluders: got {sorted(unknown)}, expected some of {tuple(MAKERS)}")
         rng = np.random.default_rng([seed, 1])
         self.factory = factory or FaceFactory()
         model = self.factory.model

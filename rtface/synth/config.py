@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rtface.errors import InputError
 
 OCCLUDER_KINDS = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "bar", "blob", "scarf",
-                  "hat", "headset", "helmet", "phone", "leaves", "chain")
+                  "hat", "headset", "helmet", "phone", "leaves", "chain", "head", "text")
 """Everything the factory can put before a face; hair is part of the head and labelled apart."""
 
 
@@ -30,6 +30,8 @@ class SynthConfig:
     occluder_rate: float = 0.55
     """Share of faces with at least one occluder."""
     occluder_kinds: tuple[str, ...] = OCCLUDER_KINDS
+    glare_rate: float = 0.06
+    """Share of pictures with light in the lens; and of as many others with the shadow of something out of sight."""
     clean_twin: bool = True
     """Also render the same face without occluders."""
     dense: bool = False
@@ -44,6 +46,8 @@ class SynthConfig:
             raise InputError(f"SynthConfig.supersample: got {self.supersample}, expected 1 to 4")
         if not 0.0 <= self.occluder_rate <= 1.0:
             raise InputError(f"SynthConfig.occluder_rate: got {self.occluder_rate}, expected 0 to 1")
+        if not 0.0 <= self.glare_rate <= 0.5:
+            raise InputError(f"SynthConfig.glare_rate: got {self.glare_rate}, expected 0 to 0.5")
         if not 0.0 <= self.profile_share <= 1.0:
             raise InputError(f"SynthConfig.profile_share: got {self.profile_share}, expected 0 to 1")
         if unknown := set(self.occluder_kinds) - set(OCCLUDER_KINDS):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rtface import ops
 from rtface.geometry import pose_vertices, rotation_matrices
 from rtface.jaw import JawLine, project_landmarks
 from rtface.morphable import MorphableModel
-from rtface.synth import background, camera, labels
+from rtface.synth import background, camera, flat, labels
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.head import (
     CLOTHES,
@@ -117,6 +117,15 @@ class Shot:
     box_xyxy: FloatArray
     """(4,) rendering px."""
 
+    def lit(self, *, add: FloatArray | None = None, times: FloatArray | None = None) -> Shot:
+        """The shot with light (R, R, 3) added or dimmed by (R, R), occluders and twin alike."""
+        def change(drawing: Drawing) -> Drawing:
+            color = drawing.color if times is None else drawing.color * times[..., None]
+            return drawing._replace(color=color if add is None else color + add)
+        same = self.drawing is self.clean
+        clean = change(self.clean)
+        return replace(self, clean=clean, drawing=clean if same else change(self.drawing))
+
 
 class FaceFactory:
     """Holds the morphable model and what can be computed once. Not thread safe; one per process."""
@@ -151,18 +160,39 @@ class FaceFactory:
         texture = self.skin(person, expression, pose, light)
         clean = paint(head, raster, light, texture, lit=shadows(head, [head], light))
         drawing = clean
-        if kinds:
+        solid = [kind for kind in kinds if kind in MAKERS]
+        if solid:
             anchors = self.builder.anchors(person, face)
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
-                      for kind in kinds for piece in MAKERS[kind](rng, anchors)]
+                      for kind in solid for piece in MAKERS[kind](rng, anchors)]
             things = place(pieces, pose)
             shaded = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
             before = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
                            lit=shadows(things, [things, head], light))
             drawing = over(before, shaded)
+        if "head" in kinds:
+            drawing = over(self._somebody(rng, pose, light, height, width), drawing)
         placed = self.place(face, pose)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
+        if "text" in kinds:
+            drawing = flat.letter(rng, drawing, OCCLUDER + OCCLUDER_KINDS.index("text"), self.box(placed))
         return Shot(drawing, clean, head, raster, placed, landmarks, self.box(placed))
+
+    def _somebody(self, rng: np.random.Generator, pose: FloatArray, light: Light, height: int, width: int) -> Drawing:
+        """Another person's head that stands partly before the face."""
+        other = sample_person(rng, self.model, texture_size=128)
+        surfaces, _ = self.builder.surfaces(other, sample_expression(rng, self.model, other.identity))
+        turned = np.array([rng.normal(0, 0.3), rng.uniform(-np.pi, np.pi), rng.normal(0, 0.2)], np.float32)
+        nearer = float(rng.uniform(1.0, 1.25))
+        side = float(rng.choice([-1, 1])) * rng.uniform(95, 165) * pose[3]
+        at = pose[4:6] + np.array([side, rng.normal(10, 45) * pose[3]])
+        there = np.concatenate([turned, [pose[3] * nearer], at]).astype(np.float32)
+        mesh = place(surfaces, there, casting=CASTING, receiving=RECEIVING)
+        drawn = paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, other.texture,
+                      lit=shadows(mesh, [mesh], light))
+        kind = np.where(drawn.kind == NOTHING, drawn.kind, np.uint8(OCCLUDER + OCCLUDER_KINDS.index("head")))
+        ahead = np.float32(260 * pose[3])
+        return Drawing(drawn.color, kind, np.full_like(drawn.triangle_id, -1), drawn.depth - ahead)
 
     def skin(self, person: Person, expression: FloatArray, pose: FloatArray, light: Light) -> FloatArray:
         """(T, T, 3) the person's texture with its relief lit by the main light."""
@@ -205,6 +235,11 @@ class FaceFactory:
         shot = self.shoot(rng, person, expression, pose, light, kinds, side, side)
         behind = cv2.resize(self.background(rng, config.size, config.size), (side, side))
         grain = _grain(rng, side, side)
+        lens = rng.random()
+        if lens < config.glare_rate:
+            shot = shot.lit(add=flat.glare(rng, side, side))
+        elif lens < 2 * config.glare_rate:
+            shot = shot.lit(times=flat.outside_shadow(rng, side, side))
         picture = finish(shot.drawing, behind, grain, config.size)
         clean = None
         if config.clean_twin:

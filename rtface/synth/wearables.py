@@ -205,8 +205,8 @@ def helmet(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     center = np.array([middle[0], brow + 12, middle[2] + 18])
     theta = np.linspace(0, 1, 17)[:, None]
     # the opening of the face: the shell reaches from one side over the back to the other
-    opening = 0.95 if full else 0.0
-    phi = np.linspace(-np.pi / 2 + opening, 3 * np.pi / 2 - opening, 33)[None]
+    opening = 0.95 * np.clip((theta - 0.4) / 0.15, 0, 1) if full else 0.0 * theta
+    phi = -np.pi / 2 + opening + np.linspace(0, 1, 33)[None] * (2 * np.pi - 2 * opening)
     angle = theta * (np.pi * 0.72 if full else np.pi / 2)
     x = np.sin(np.minimum(angle, np.pi * 0.6)) ** 0.8 * np.cos(phi) * half_width
     z = np.sin(np.minimum(angle, np.pi * 0.6)) ** 0.8 * np.sin(phi) * (half_width + 30)

@@ -82,7 +82,7 @@ def test_covered_landmarks_are_not_visible(factory):
             assert sample.visibility[36:48].mean() > 0.5  # the eyes are not
 
 
-@pytest.mark.parametrize("kind", OCCLUDER_KINDS)
+@pytest.mark.parametrize("kind", list(MAKERS))
 def test_every_occluder_is_a_valid_mesh_in_front_of_or_around_the_face(factory, kind):
     person = sample_person(rng(1), factory.model)
     face = factory.model.vertices(person.identity[None], np.zeros((1, 64), np.float32))[0]
@@ -129,6 +129,7 @@ def test_scene_boxes_lie_inside_the_picture_and_hold_faces(factory):
                                                  ({"occluder_kinds": ("ghost",)}, "ghost"),
                                                  ({"occluder_rate": 1.5}, "expected 0 to 1"),
                                                  ({"profile_share": -1}, "expected 0 to 1"),
+                                                 ({"glare_rate": 0.7}, "expected 0 to 0.5"),
                                                  ({"supersample": 9}, "expected 1 to 4")])
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InputError, match=message):
