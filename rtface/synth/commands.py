@@ -17,34 +17,33 @@ Backgrounds = Annotated[Path | None, typer.Option(help="Folder of pictures to pu
 @app.command()
 def preview(
     out: Annotated[Path, typer.Argument(help="Picture to write (png or jpg).")],
-    count: Annotated[int, typer.Option(min=1, help="Faces.")] = 24,
+    count: Annotated[int, typer.Option(min=1, help="Faces; with --kinds per row, with --dense rows.")] = 24,
     size: Annotated[int, typer.Option(help="Side of each, px.")] = 192,
     labels: Annotated[bool, typer.Option("--labels", help="Draw landmarks and boxes.")] = False,
+    kinds: Annotated[bool, typer.Option("--kinds", help="One row per kind of occluder.")] = False,
+    dense: Annotated[bool, typer.Option("--dense", help="Every face with all its labels side by side.")] = False,
     seed: Seed = 0,
     backgrounds: Backgrounds = None,
 ) -> None:
     """Draw a contact sheet."""
     import cv2
-    import numpy as np
 
+    from rtface.errors import InputError
+    from rtface.io import write_atomic
+    from rtface.synth import gallery
     from rtface.synth.config import SynthConfig
     from rtface.synth.generator import FaceFactory
     from rtface.synth.shards import encode
 
+    if kinds + dense + labels > 1:
+        raise InputError("preview: got several of --labels, --kinds and --dense, expected at most one of them")
     factory, config = FaceFactory(backgrounds=backgrounds), SynthConfig(size=size)
-    columns = min(8, count)
-    sheet = np.zeros((-(-count // columns) * size, columns * size, 3), np.uint8)
-    for i in range(count):
-        sample = factory.generate(np.random.default_rng([seed, i]), config)
-        picture = sample.pixels.copy()
-        if labels:
-            left, top, right, bottom = (int(v) for v in sample.box_xyxy)
-            cv2.rectangle(picture, (left, top), (right, bottom), (60, 120, 255), 1)
-            for (x, y), seen in zip(sample.landmarks, sample.visibility, strict=True):
-                cv2.circle(picture, (int(x), int(y)), 1, (0, 255, 0) if seen else (255, 0, 0), -1)
-        row, column = divmod(i, columns)
-        sheet[row * size:(row + 1) * size, column * size:(column + 1) * size] = picture
-    from rtface.io import write_atomic
+    if kinds:
+        sheet = gallery.by_kind(factory, config, count, seed)
+    elif dense:
+        sheet = gallery.with_labels(factory, config, count, seed)
+    else:
+        sheet = gallery.many(factory, config, count, seed, labels=labels)
     packed = encode(sheet) if out.suffix.lower() in (".jpg", ".jpeg") else cv2.imencode(".png", sheet[..., ::-1])[1]
     write_atomic(out, bytes(packed))
     print(f"wrote {out}")

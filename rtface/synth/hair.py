@@ -120,10 +120,11 @@ def grow(rng: np.random.Generator, style: HairStyle, scalp: FloatArray, normals:
                  np.repeat(outward[:, :, None], 2, axis=2).reshape(-1, 3).astype(np.float32))
 
 
-def clear_of(locks: Locks, surface: FloatArray, *, cell_mm: float = 3.0, gap_mm: float = 2.0) -> Locks:
-    """Locks with what would lie inside the head's front pulled out before it.
+def clear_of(locks: Locks, surface: FloatArray, *, keep: bool, cell_mm: float = 3.0, gap_mm: float = 2.0) -> Locks:
+    """Locks that stay out of the head's front: what would lie inside is pulled out before it, or left out.
 
-    surface (P, 3) mm: dense points of face and neck; head space looks along −z.
+    surface (P, 3) mm: dense points of face and neck; head space looks along −z. keep: pull such locks out (a fringe);
+    False drops them (hair that is combed back).
     """
     low = surface[:, :2].min(axis=0) - cell_mm
     shape = np.ceil((surface[:, :2].max(axis=0) + cell_mm - low) / cell_mm).astype(int)[::-1] + 1
@@ -138,6 +139,9 @@ def clear_of(locks: Locks, surface: FloatArray, *, cell_mm: float = 3.0, gap_mm:
     limit[inside] = front[row[inside], column[inside]] - gap_mm
     middle = float(np.median(surface[:, 2]))
     pull = (vertices[:, 2] > limit) & (vertices[:, 2] < middle)
+    if not keep:
+        lost = np.asarray(pull.reshape(-1, 2 * SEGMENTS).any(axis=1), bool)
+        return locks._replace(triangles=locks.triangles[~lost[locks.triangles[:, 0] // (2 * SEGMENTS)]])
     vertices[pull, 2] = limit[pull]
     return locks._replace(vertices=vertices)
 

@@ -105,7 +105,7 @@ class HeadBuilder:
         normals = np.concatenate([context.normals[self.scalp], face.normals[self.face_scalp]])
         center, axes = ellipsoid_around(scalp)
         skin = np.concatenate([face.vertices, context.vertices[~self.scalp]])
-        locks = clear_of(grow(rng, person.hair, scalp, normals, center, axes), skin)
+        locks = clear_of(grow(rng, person.hair, scalp, normals, center, axes), skin, keep=person.hair.fringe > 0)
         return Surface(locks.vertices, locks.triangles, locks.albedo, np.full(len(locks.vertices), HAIR, np.uint8),
                        np.full(len(locks.vertices), 0.15, np.float32), normals=locks.normals)
 

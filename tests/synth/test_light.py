@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rtface.morphable import MorphableModel
-from rtface.synth.hair import Locks, clear_of
+from rtface.synth.hair import SEGMENTS, Locks, clear_of
 from rtface.synth.head import occluder_surface
 from rtface.synth.piece import Piece
 from rtface.synth.relief import DEPTH_MM, FOLDED_BY, FOLDS, ReliefParams, emboss, fold_fields, height_map
@@ -122,11 +122,16 @@ def test_relief_is_bright_towards_the_light(model):
     np.testing.assert_allclose(emboss(gray, np.zeros_like(ridge), np.array([-1.0, 0, 0]), 1.0), gray)
 
 
-def test_locks_are_pulled_out_of_the_face():
+def test_locks_are_pulled_out_of_the_face_or_left_out():
     surface, _ = plane(60, 0.0)
     surface = np.concatenate([surface, surface + [0, 0, 200]]).astype(np.float32)  # a face and the back of the head
-    points = np.array([[0, 0, 30], [10, 10, -20], [0, 0, 150], [300, 0, 30]], np.float32)
-    locks = Locks(points, np.zeros((0, 3), np.int32), points, points)
-    cleared = clear_of(locks, surface).vertices
-    np.testing.assert_allclose(cleared, [[0, 0, -2], [10, 10, -20], [0, 0, 150], [300, 0, 30]])
-    np.testing.assert_array_equal(locks.vertices, points)
+    places = np.array([[0, 0, 30], [10, 10, -20], [0, 0, 150], [300, 0, 30]], np.float32)
+    points = np.repeat(places, 2 * SEGMENTS, axis=0)  # four locks without extent
+    first = np.arange(4)[:, None] * (2 * SEGMENTS)
+    locks = Locks(points, (first + [0, 1, 2]).astype(np.int32), points, points)
+    cleared = clear_of(locks, surface, keep=True)
+    np.testing.assert_allclose(cleared.vertices[::2 * SEGMENTS], [[0, 0, -2], [10, 10, -20], [0, 0, 150], [300, 0, 30]])
+    np.testing.assert_array_equal(cleared.triangles, locks.triangles)
+    dropped = clear_of(locks, surface, keep=False)
+    np.testing.assert_array_equal(dropped.vertices, points)
+    np.testing.assert_array_equal(dropped.triangles, locks.triangles[1:])
