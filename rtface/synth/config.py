@@ -25,6 +25,8 @@ class SynthConfig:
     """Standard deviation of the head's turn to the side."""
     profile_share: float = 0.12
     """Share of faces whose turn is drawn uniformly from ±95° instead."""
+    distance_mm: tuple[float, float] = (380.0, 3000.0)
+    """From the camera to the head, drawn evenly in its logarithm: webcam to tele. Near cameras foreshorten."""
     pitch_deg: float = 13.0
     roll_deg: float = 14.0
     occluder_rate: float = 0.55
@@ -46,6 +48,8 @@ class SynthConfig:
             raise InputError(f"SynthConfig.supersample: got {self.supersample}, expected 1 to 4")
         if not 0.0 <= self.occluder_rate <= 1.0:
             raise InputError(f"SynthConfig.occluder_rate: got {self.occluder_rate}, expected 0 to 1")
+        if not 200.0 <= self.distance_mm[0] <= self.distance_mm[1]:
+            raise InputError(f"SynthConfig.distance_mm: got {self.distance_mm}, expected two rising ones from 200 on")
         if not 0.0 <= self.glare_rate <= 0.5:
             raise InputError(f"SynthConfig.glare_rate: got {self.glare_rate}, expected 0 to 0.5")
         if not 0.0 <= self.profile_share <= 1.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -39,6 +39,7 @@ from rtface.synth.render import (
     encode_srgb,
     over,
     paint,
+    perspective,
     place,
     sample_light,
     shadows,
@@ -74,6 +75,15 @@ class Dense:
     """(V,) vertices of the face that nothing hides."""
 
 
+class Camera(NamedTuple):
+    """Where a picture was taken from; the coefficients' pose is the scaled orthographic one nearest to it."""
+
+    distance_mm: float
+    """From the head's origin."""
+    residual_mm: float
+    """Root mean square, over the face's front, of what scaled orthography cannot say of this perspective."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """A picture with its labels; px are this picture's."""
@@ -98,6 +108,7 @@ class Sample:
     """Occluders drawn."""
     visible_fraction: float
     """Visible share of the face's pixels."""
+    camera: Camera
     dense: Dense | None
     """None unless the configuration asks for dense labels."""
 
@@ -152,10 +163,10 @@ class FaceFactory:
         return tuple(str(k) for k in rng.choice(config.occluder_kinds, count, replace=False))
 
     def shoot(self, rng: np.random.Generator, person: Person, expression: FloatArray, pose: FloatArray, light: Light,
-              kinds: tuple[str, ...], height: int, width: int) -> Shot:
-        """Render a person; pose (6,) in rendering px. ``rng`` only shapes the occluders."""
+              kinds: tuple[str, ...], height: int, width: int, *, distance_mm: float = np.inf) -> Shot:
+        """Render a person; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes the occluders."""
         surfaces, face = self.builder.surfaces(person, expression)
-        head = place(surfaces, pose, casting=CASTING, receiving=RECEIVING)
+        head = place(surfaces, pose, distance_mm=distance_mm, casting=CASTING, receiving=RECEIVING)
         raster = ops.rasterize(head.vertices, head.triangles, height, width)
         texture = self.skin(person, expression, pose, light)
         clean = paint(head, raster, light, texture, lit=shadows(head, [head], light))
@@ -165,14 +176,14 @@ class FaceFactory:
             anchors = self.builder.anchors(person, face)
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
                       for kind in solid for piece in MAKERS[kind](rng, anchors)]
-            things = place(pieces, pose)
+            things = place(pieces, pose, distance_mm=distance_mm)
             shaded = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
             before = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
                            lit=shadows(things, [things, head], light))
             drawing = over(before, shaded)
         if "head" in kinds:
             drawing = over(self._somebody(rng, pose, light, height, width), drawing)
-        placed = self.place(face, pose)
+        placed = self.place(face, pose, distance_mm)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
         if "text" in kinds:
             drawing = flat.letter(rng, drawing, OCCLUDER + OCCLUDER_KINDS.index("text"), self.box(placed))
@@ -187,7 +198,7 @@ class FaceFactory:
         side = float(rng.choice([-1, 1])) * rng.uniform(95, 165) * pose[3]
         at = pose[4:6] + np.array([side, rng.normal(10, 45) * pose[3]])
         there = np.concatenate([turned, [pose[3] * nearer], at]).astype(np.float32)
-        mesh = place(surfaces, there, casting=CASTING, receiving=RECEIVING)
+        mesh = place(surfaces, there, distance_mm=900.0, casting=CASTING, receiving=RECEIVING)
         drawn = paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, other.texture,
                       lit=shadows(mesh, [mesh], light))
         kind = np.where(drawn.kind == NOTHING, drawn.kind, np.uint8(OCCLUDER + OCCLUDER_KINDS.index("head")))
@@ -202,9 +213,28 @@ class FaceFactory:
         return emboss(person.texture, height, towards, min(1.2, 3.0 * directed))
 
     @staticmethod
-    def place(face: FloatArray, pose: FloatArray) -> FloatArray:
-        """(V, 3) mm under a pose (6,) → (V, 3) px and depth."""
-        return pose_vertices(face[None], pose[None, :3], pose[None, 3], pose[None, 4:6])[0]
+    def place(face: FloatArray, pose: FloatArray, distance_mm: float = np.inf) -> FloatArray:
+        """(V, 3) mm under a pose (6,), seen from ``distance_mm`` → (V, 3) px and depth."""
+        still = np.zeros((1, 2), np.float32)
+        points: FloatArray = pose_vertices(face[None], pose[None, :3], pose[None, 3], still)[0]
+        points = perspective(points, float(pose[3]), distance_mm)
+        points[:, :2] += pose[4:6]
+        return points
+
+    def fitted_pose(self, face: FloatArray, placed: FloatArray, pose: FloatArray) -> tuple[FloatArray, float]:
+        """The scaled orthographic pose (6,) that comes nearest to ``placed`` (V, 3) px, and the rms residual in mm.
+
+        Least squares over the front of the face (ears, neck and scalp left out); the rotation is kept.
+        """
+        still = np.zeros((1, 2), np.float32)
+        flat = pose_vertices(face[None, self.outline], pose[None, :3], np.ones(1, np.float32), still)[0, :, :2]
+        seen = placed[self.outline, :2]
+        flat_mean, seen_mean = flat.mean(axis=0), seen.mean(axis=0)
+        apart = flat - flat_mean
+        scale = float((apart * (seen - seen_mean)).sum() / (apart * apart).sum())
+        offset = seen_mean - scale * flat_mean
+        residual = float(np.sqrt((((scale * flat + offset - seen) / scale) ** 2).sum(axis=1).mean()))
+        return np.concatenate([pose[:3], [scale], offset]).astype(np.float32), residual
 
     def box(self, placed: FloatArray) -> FloatArray:
         """(4,) xyxy around the face without ears and neck."""
@@ -230,9 +260,12 @@ class FaceFactory:
         longer = float(rng.uniform(*config.face_share)) * side
         center = side / 2 + rng.normal(0, 0.03, 2) * side
         pose = self.framed_pose(person, expression, sample_rotation(rng, config), longer, center)
+        distance_mm = float(np.exp(rng.uniform(*np.log(config.distance_mm))))
         light = sample_light(rng)
         kinds = self.choose_occluders(rng, config)
-        shot = self.shoot(rng, person, expression, pose, light, kinds, side, side)
+        shot = self.shoot(rng, person, expression, pose, light, kinds, side, side, distance_mm=distance_mm)
+        pose, residual = self.fitted_pose(self.model.vertices(person.identity[None], expression[None])[0], shot.placed,
+                                          pose)
         behind = cv2.resize(self.background(rng, config.size, config.size), (side, side))
         grain = _grain(rng, side, side)
         lens = rng.random()
@@ -247,11 +280,12 @@ class FaceFactory:
             clean = (np.clip(twin, 0, 1) * 255 + 0.5).astype(np.uint8)
         pixels = (camera.shoot(rng, picture) if config.camera
                   else (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
-        return self._label(shot, person, expression, pose, light, kinds, pixels, clean, config)
+        return self._label(shot, person, expression, pose, light, kinds, pixels, clean, config,
+                           Camera(distance_mm, residual))
 
     def _label(self, shot: Shot, person: Person, expression: FloatArray, pose: FloatArray, light: Light,
                kinds: tuple[str, ...], pixels: NDArray[np.uint8], clean: NDArray[np.uint8] | None,
-               config: SynthConfig) -> Sample:
+               config: SynthConfig, seen_from: Camera) -> Sample:
         shrink = config.size / shot.drawing.kind.shape[0]
         mask, occluder = segment(shot, config.size)
         pose = pose * np.array([1, 1, 1, shrink, shrink, shrink], np.float32)
@@ -261,7 +295,7 @@ class FaceFactory:
         return Sample(pixels, clean, mask, occluder, vector.astype(np.float32),
                       (shot.landmarks[:, :2] * shrink).astype(np.float32), landmark_visibility(shot),
                       shot.box_xyxy * np.float32(shrink), kinds, int((mask == FACE_CLASS).sum()) / max(face, 1),
-                      self._dense(shot, person, expression, config.size) if config.dense else None)
+                      seen_from, self._dense(shot, person, expression, config.size) if config.dense else None)
 
     def _dense(self, shot: Shot, person: Person, expression: FloatArray, size: int) -> Dense:
         haired = person.hair is not None

@@ -91,7 +91,9 @@ def sample_expression(rng: np.random.Generator, model: MorphableModel, identity:
         if rng.random() < 0.5:
             add(SPEECH[rng.integers(len(SPEECH))], float(rng.uniform(0.2, 1.2)))
         if rng.random() < 0.55:
-            add(MOODS[rng.integers(len(MOODS))], float(rng.beta(1.5, 2.0)) * 1.1)
+            # people who are photographed smile
+            mood = MOODS[rng.integers(2) if rng.random() < 0.35 else rng.integers(len(MOODS))]
+            add(mood, float(rng.beta(1.5, 2.0)) * 1.1)
         for name in rng.choice(list(index), int(rng.integers(0, 7)), replace=False):
             if not str(name).startswith(("eyeLook", "eyeBlink")):
                 expression[index[str(name)]] += float(rng.beta(1.2, 2.5))

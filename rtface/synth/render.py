@@ -85,9 +85,20 @@ class Placed(NamedTuple):
     """Vertices that shadows fall on."""
 
 
-def place(surfaces: list[Surface], pose: FloatArray, *, casting: tuple[int, ...] | None = None,
-          receiving: tuple[int, ...] | None = None) -> Placed:
-    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px.
+def perspective(points: FloatArray, scale: float, distance_mm: float) -> FloatArray:
+    """Foreshorten (V, 3) px around the head's origin, in place: ``scale`` px/mm there, seen from ``distance_mm``.
+
+    Far parts shrink by distance / (distance + z); depth stays as it is. Infinity is the scaled orthographic camera.
+    """
+    if np.isfinite(distance_mm):
+        depth = np.maximum(points[:, 2:] / np.float32(scale) / np.float32(distance_mm), -0.8)
+        points[:, :2] /= 1 + depth
+    return points
+
+
+def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.inf,
+          casting: tuple[int, ...] | None = None, receiving: tuple[int, ...] | None = None) -> Placed:
+    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px, seen from ``distance_mm``.
 
     casting, receiving: kinds that take part in shadows; None: all.
     """
@@ -97,6 +108,7 @@ def place(surfaces: list[Surface], pose: FloatArray, *, casting: tuple[int, ...]
                                      np.int32)
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
     vertices = (np.concatenate([s.vertices for s in surfaces]) @ rotation.T) * pose[3]
+    vertices = perspective(vertices, float(pose[3]), distance_mm)
     vertices[:, :2] += pose[4:6]
     normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces]) @ rotation.T
     normals = normals * np.where(normals[:, 2:] > 0.15, -1.0, 1.0).astype(np.float32)

@@ -75,6 +75,7 @@ def make_shard(kind: Kind, seed: int, shard: int, count: int, config: SynthConfi
     for name in ("coefficients", "landmarks", "visibility", "box_xyxy"):
         out[name] = np.stack([getattr(s, name) for s in samples])
     out["visible_fraction"] = np.array([s.visible_fraction for s in samples], np.float32)
+    out["distance_mm"] = np.array([s.camera.distance_mm for s in samples], np.float32)
     out["kinds"] = np.array([",".join(s.kinds) for s in samples])
     return out
 

@@ -19,6 +19,10 @@ def factory():
     return FaceFactory()
 
 
+FAR = (1e7, 1e7)
+"""So far away that perspective is scaled orthography."""
+
+
 def rng(seed=0):
     return np.random.default_rng(seed)
 
@@ -34,11 +38,30 @@ def test_the_same_seed_gives_the_same_picture_and_labels(factory):
 
 def test_coefficients_project_to_the_labelled_landmarks(factory):
     for seed in range(4):
-        sample = factory.generate(rng(seed), SynthConfig(size=96))
+        sample = factory.generate(rng(seed), SynthConfig(size=96, distance_mm=FAR))
         c = Coefficients.from_vector(sample.coefficients[None], "rtface-1")
         placed = pose_vertices(factory.model.vertices(c.identity, c.expression), c.rotation, c.scale, c.translation)
         landmarks = project_landmarks(factory.model, factory.jaw, placed, c.rotation[:, 2])[0, :, :2]
         np.testing.assert_allclose(landmarks, sample.landmarks, atol=0.02)
+
+
+def test_near_cameras_foreshorten_and_the_residual_says_how_much(factory):
+    def look(distance):
+        config = SynthConfig(size=200, distance_mm=(distance, distance), yaw_deg=0, pitch_deg=0, roll_deg=0,
+                             profile_share=0, occluder_rate=0)
+        return factory.generate(rng(1), config)
+
+    samples = [look(d) for d in (400, 1000, 1e7)]
+    residuals = [s.camera.residual_mm for s in samples]
+    assert residuals[0] > 1.8 * residuals[1] > 1 and residuals[2] < 0.01
+    ears, eyes = (np.array([np.linalg.norm(s.landmarks[a] - s.landmarks[b]) for s in samples])
+                  for a, b in ((0, 16), (36, 45)))
+    assert (np.diff(ears / eyes) > 0.03).all()  # ears lie behind the eyes
+    for sample in samples:  # the coefficients draw the face to within that residual
+        c = Coefficients.from_vector(sample.coefficients[None], "rtface-1")
+        placed = pose_vertices(factory.model.vertices(c.identity, c.expression), c.rotation, c.scale, c.translation)
+        apart = placed[0, factory.model.landmarks68[17:], :2] - sample.landmarks[17:]
+        assert np.linalg.norm(apart, axis=1).mean() < 2.2 * (sample.camera.residual_mm + 0.01) * c.scale[0]
 
 
 def test_frontal_inner_landmarks_lie_on_the_face_mask(factory):
@@ -129,6 +152,7 @@ def test_scene_boxes_lie_inside_the_picture_and_hold_faces(factory):
                                                  ({"occluder_kinds": ("ghost",)}, "ghost"),
                                                  ({"occluder_rate": 1.5}, "expected 0 to 1"),
                                                  ({"profile_share": -1}, "expected 0 to 1"),
+                                                 ({"distance_mm": (900, 300)}, "two rising ones"),
                                                  ({"glare_rate": 0.7}, "expected 0 to 0.5"),
                                                  ({"supersample": 9}, "expected 1 to 4")])
 def test_bad_settings_are_named(values, message):

@@ -20,7 +20,7 @@ from rtface.train import common, data, detector, landmarks, regressor
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    list(shards.write(root / "faces", 12, config=SynthConfig(size=96, clean_twin=False)))
+    list(shards.write(root / "faces", 12, config=SynthConfig(size=96, clean_twin=False, distance_mm=(1e7, 1e7))))
     list(shards.write(root / "scenes", 12, kind="scenes", scene_size=(128, 128)))
     return root
 
