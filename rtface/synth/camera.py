@@ -23,6 +23,28 @@ def motion_kernel(length: float, angle: float) -> FloatArray:
     return kernel / max(float(kernel.sum()), 1e-6)
 
 
+def infrared(rng: np.random.Generator, picture: FloatArray) -> FloatArray:
+    """(H, W, 3) sRGB as a camera with an infrared lamp sees it: gray, skin bright, the lamp in the middle, soft."""
+    height, width = picture.shape[:2]
+    gray = picture @ np.array([0.75, 0.2, 0.05], np.float32)
+    y, x = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
+    lamp = np.exp(-(x * x + y * y) * float(rng.uniform(0.3, 1.6))).astype(np.float32)
+    gray = gray ** np.float32(rng.uniform(0.5, 0.8)) * lamp * float(rng.uniform(0.8, 1.3))
+    gray = cv2.GaussianBlur(gray, (0, 0), 0.4 + max(height, width) / 400)
+    return np.repeat(gray[..., None], 3, axis=2)
+
+
+def banded(rng: np.random.Generator, picture: FloatArray) -> FloatArray:
+    """(H, W, 3) sRGB with the bands of flickering lamps (rolling shutter), or with few tones."""
+    if rng.random() < 0.5:
+        rows = np.arange(picture.shape[0], dtype=np.float32)[:, None, None]
+        period = picture.shape[0] / float(rng.uniform(1.0, 6.0))
+        wave = np.sin(rows * np.float32(2 * np.pi / period) + np.float32(rng.uniform(0, 7)))
+        return np.asarray(picture * (1 - float(rng.uniform(0.05, 0.3)) * (0.5 + 0.5 * wave)), np.float32)
+    tones = int(rng.integers(8, 40))
+    return np.asarray(np.round(np.clip(picture, 0, 1) * tones) / tones, np.float32)
+
+
 def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
     """Take (H, W, 3) float32 sRGB 0..1 as a camera would → uint8."""
     height, width = picture.shape[:2]
@@ -46,14 +68,20 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
     picture = (picture ** np.float32(np.exp(rng.normal(0, 0.15)))).astype(np.float32)
     contrast = float(np.exp(rng.normal(0, 0.12)))
     picture = (picture - 0.5) * contrast + 0.5 + float(rng.normal(0, 0.03))
-    gray = picture @ np.array([0.299, 0.587, 0.114], np.float32)
-    saturation = 0.0 if rng.random() < 0.06 else float(np.clip(rng.normal(1.0, 0.25), 0, 2))
-    picture = gray[..., None] + saturation * (picture - gray[..., None])
+    film = rng.random()
+    if film < 0.04:
+        picture = infrared(rng, picture)
+    else:
+        gray = picture @ np.array([0.299, 0.587, 0.114], np.float32)
+        saturation = 0.0 if film < 0.1 else float(np.clip(rng.normal(1.0, 0.25), 0, 2))
+        picture = gray[..., None] + saturation * (picture - gray[..., None])
     if rng.random() < 0.3:
         y, x = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
         picture = picture * (1 - float(rng.uniform(0.05, 0.35)) * (x * x + y * y)).astype(np.float32)[..., None]
+    if rng.random() < 0.05:
+        picture = banded(rng, picture)
     if rng.random() < 0.7:
-        strength = float(np.exp(rng.uniform(np.log(0.003), np.log(0.06))))
+        strength = float(np.exp(rng.uniform(np.log(0.003), np.log(0.045))))
         grain: FloatArray = rng.standard_normal((height, width, 3), dtype=np.float32)
         if rng.random() < 0.5:
             grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 2
@@ -61,7 +89,9 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if rng.random() < 0.6:
         quality = int(rng.uniform(25, 95))
-        _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if rng.random() < 0.7 else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+        _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality,
+                                                  cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling])
         decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
         assert decoded is not None
         return np.ascontiguousarray(decoded)

@@ -162,11 +162,28 @@ def commit() -> str:
         return "unknown"
 
 
+def phase(options: argparse.Namespace, steps: int) -> dict[str, Any]:
+    """What one run contributed to a network: part of a checkpoint's meta and of the weights' json."""
+    described = options.data / "dataset.json"
+    return {"steps": steps, "batch": options.batch, "samples_seen": steps * options.batch, "lr": options.lr,
+            "seed": options.seed, "device": options.device, "torch": torch.__version__, "commit": commit(),
+            "data": json.loads(described.read_text()) if described.exists() else str(options.data)}
+
+
+def earlier_phases(init: Path | None) -> list[dict[str, Any]]:
+    """The runs that the weights behind ``--init`` went through, oldest first; [] for a fresh start."""
+    if init is None:
+        return []
+    if init.name.endswith(".onnx.gz"):
+        beside = init.with_name(init.name.removesuffix(".onnx.gz") + ".json")
+        training = json.loads(beside.read_text())["training"] if beside.exists() else {}
+        return list(training.get("phases", []))
+    meta = json.loads(load_checkpoint(init)["meta"])
+    return [*meta.get("phases", []), meta["phase"]] if "phase" in meta else [{"init": str(init)}]
+
+
 def recipe(name: str, options: argparse.Namespace, steps: int) -> dict[str, Any]:
     """What the weights' json says about their training; ``name`` of the trainer."""
-    described = options.data / "dataset.json"
-    return {"command": f"python -m rtface.train.{name}", "steps": steps, "batch": options.batch,
-            "samples_seen": steps * options.batch, "lr": options.lr, "seed": options.seed,
-            "init": str(options.init) if options.init else None,
-            "data": json.loads(described.read_text()) if described.exists() else str(options.data),
-            "device": options.device, "torch": torch.__version__, "commit": commit()}
+    phases = [*earlier_phases(options.init), phase(options, steps)]
+    return {"command": f"python -m rtface.train.{name}", "phases": phases,
+            "samples_seen": sum(int(p.get("samples_seen", 0)) for p in phases)}

@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
         step = common.restore(checkpoint, net, optimizer, ema)
     stream = SceneStream(find_shards(options.data, "scenes"), options.seed + step, options.size)
     log, sums, counted = common.Log(options.run), {"loss": 0.0, "score": 0.0, "box": 0.0}, 0
-    meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit()}
+    meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init)}
     net.train()
     for batch in batches(stream, options.batch, options.workers):
         if step >= options.steps:
@@ -113,7 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
             sums, counted = dict.fromkeys(sums, 0.0), 0
         if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema, meta=meta)
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
     if options.export:
         from build_engines.onnx_export import export_detector
         export_detector(config, ema.state, options.export, profile=options.profile,

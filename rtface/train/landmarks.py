@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES, mirror=mirror,
                         scenes=find_shards(options.scenes, "scenes") if options.scenes else ())
     log, sums, counted = common.Log(options.run), {"loss": 0.0, "px": 0.0, "presence": 0.0, "visibility": 0.0}, 0
-    meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit()}
+    meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init)}
     net.train()
     for batch in batches(stream, options.batch, options.workers):
         if step >= options.steps:
@@ -92,7 +92,8 @@ def main(arguments: list[str] | None = None) -> None:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
             sums, counted = dict.fromkeys(sums, 0.0), 0
         if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema, meta=meta)
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
     if options.export:
         from build_engines.onnx_export import export_landmarks
         export_landmarks(config, ema.state, options.export, profile=options.profile,

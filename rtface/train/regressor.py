@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
     stream = CropStream(find_shards(options.data, "faces"), options.seed + step, config.size, negatives=0.0,
                         mirror=Mirror(model))
     log, sums, counted = common.Log(options.run), dict[str, float](), 0
-    meta = {"options": vars(options), "config": common.plain(config), "commit": common.commit(),
+    meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init),
             "basis": model.basis_id}
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
@@ -87,7 +87,8 @@ def main(arguments: list[str] | None = None) -> None:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
             sums, counted = {}, 0
         if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema, meta=meta)
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
     if options.export:
         from build_engines.onnx_export import export_regressor
         export_regressor(config, ema.state, options.export, profile=options.profile, basis=model.basis_id,

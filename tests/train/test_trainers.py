@@ -48,8 +48,21 @@ def test_export_writes_weights_with_their_recipe(folders, tmp_path):
     detector.main([*_arguments(folders, tmp_path / "run", "scenes", "--size", "128"), "--steps", "1", "--export",
                    str(tmp_path / "weights")])
     described = json.loads((tmp_path / "weights" / "detector.compact.json").read_text())
-    assert described["training"]["samples_seen"] == 4 and described["training"]["data"]["kind"] == "scenes"
+    training = described["training"]
+    assert training["samples_seen"] == 4 and [p["data"]["kind"] for p in training["phases"]] == ["scenes"]
     assert (tmp_path / "weights" / "detector.compact.onnx.gz").stat().st_size > 100_000
+
+
+def test_weights_tell_every_phase_of_their_training(folders, tmp_path):
+    size = ("--size", "128")
+    detector.main([*_arguments(folders, tmp_path / "a", "scenes", *size), "--steps", "2"])
+    detector.main([*_arguments(folders, tmp_path / "b", "scenes", *size), "--steps", "1", "--lr", "1e-4", "--init",
+                   str(tmp_path / "a" / "last.pt"), "--export", str(tmp_path / "b")])
+    detector.main([*_arguments(folders, tmp_path / "c", "scenes", *size), "--steps", "1", "--init",
+                   str(tmp_path / "b" / "detector.compact.onnx.gz"), "--export", str(tmp_path / "c")])
+    training = json.loads((tmp_path / "c" / "detector.compact.json").read_text())["training"]
+    assert [p["steps"] for p in training["phases"]] == [2, 1, 1] and training["samples_seen"] == 16
+    assert training["phases"][1]["lr"] == 1e-4 and all(p["commit"] for p in training["phases"])
 
 
 def test_resume_without_a_checkpoint_says_what_to_do(folders, tmp_path):

@@ -1,0 +1,37 @@
+"""What the drawn cameras do to a picture."""
+
+import numpy as np
+
+from rtface.synth import camera
+
+
+def ramp():
+    row = np.linspace(0, 1, 96, dtype=np.float32)
+    return np.stack([np.tile(row, (64, 1)), np.full((64, 96), 0.5, np.float32), np.tile(row[::-1], (64, 1))], axis=-1)
+
+
+def test_infrared_is_gray_and_brightest_in_the_middle():
+    flat = np.full((64, 96, 3), 0.5, np.float32)
+    for seed in range(5):
+        out = camera.infrared(np.random.default_rng(seed), flat)
+        assert out.shape == flat.shape and (out[..., :1] == out).all()
+        assert out[32, 48, 0] > 0.98 * out.max() > out[0, 0, 0]
+
+
+def test_bands_run_along_rows_or_tones_become_few():
+    kinds = set()
+    for seed in range(8):
+        out = camera.banded(np.random.default_rng(seed), ramp())
+        assert out.shape == (64, 96, 3) and out.dtype == np.float32
+        factor = out[:, 48] / ramp()[:, 48]
+        few = len(np.unique(out[0, :, 0])) <= 41
+        kinds.add("tones" if few else "bands")
+        if not few:
+            assert np.ptp(factor[:, 0]) > 0.03 and np.allclose(out[:, 10, 1] / 0.5, factor[:, 1], atol=1e-5)
+    assert kinds == {"tones", "bands"}
+
+
+def test_a_shot_is_the_same_for_the_same_seed_and_differs_between_seeds():
+    pictures = [camera.shoot(np.random.default_rng(s), ramp()) for s in (1, 1, 2)]
+    assert pictures[0].dtype == np.uint8 and np.array_equal(pictures[0], pictures[1])
+    assert not np.array_equal(pictures[0], pictures[2])
