@@ -218,6 +218,10 @@ def mirrored(sample: CropSample, mirror: Mirror) -> CropSample:
                       sample.visibility[LANDMARKS_68], sample.presence)
 
 
+LEAST_VISIBLE = 0.08
+"""Faces of which a smaller share of the pixels can be seen are not trained on."""
+
+
 class CropStream(ShardStream):
     """Face crops for the landmark network and the regressor.
 
@@ -236,6 +240,9 @@ class CropStream(ShardStream):
             if self._scenes is None or rng.random() < 1 / len(self._scenes):
                 self._scenes = load_shard(self.scenes[int(rng.integers(len(self.scenes)))])
             return negative_sample(rng, self._scenes, self.size)
+        if shard.arrays["visible_fraction"][index] < LEAST_VISIBLE:
+            others = np.flatnonzero(shard.arrays["visible_fraction"] >= LEAST_VISIBLE)
+            index = int(rng.choice(others)) if len(others) else index
         drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives)
         return mirrored(drawn, self.mirror) if self.mirror is not None and rng.random() < 0.5 else drawn
 
