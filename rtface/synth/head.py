@@ -14,6 +14,7 @@ from rtface.synth.people import Person
 from rtface.synth.piece import Anchors, Piece
 from rtface.synth.render import Surface
 from rtface.synth.shapes import FloatArray
+from rtface.synth.strands import FaceHair
 
 FACE: Final = 0
 """Kinds of vertices; occluders follow from :data:`OCCLUDER`."""
@@ -42,6 +43,7 @@ class HeadBuilder:
         self.scalp = labels == "scalp"
         self.clothes = np.isin(labels, ("clothes",))
         self.context_kind = np.select([self.scalp, self.clothes], [SCALP, CLOTHES], EARS_NECK).astype(np.uint8)
+        self.face_hair = FaceHair(model)
         self.context_color_faces, self.nearest = model.context.face_vertices, _nearest_uv(model)
 
     def surfaces(self, person: Person, expression: FloatArray) -> tuple[list[Surface], FloatArray]:
@@ -63,6 +65,7 @@ class HeadBuilder:
         surfaces.append(Surface(model.interior_vertices(alpha, beta)[0], interior.triangles, interior.colors,
                                 np.full(len(interior.colors), MOUTH, np.uint8),
                                 np.where(glossy, 0.25, 0.0).astype(np.float32)))
+        surfaces += self.face_hair.grow(person.hair_seed, person.skin, face[0], face_normals, FACE)
         if person.hair is not None:
             surfaces.append(self._hair(person, surfaces[0], surfaces[1]))
         return surfaces, face[0]

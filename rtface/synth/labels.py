@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rtface import ops
 from rtface.morphable import MorphableModel
 from rtface.synth.config import OCCLUDER_KINDS
-from rtface.synth.head import CLOTHES, EARS_NECK, EYE, HAIR, MOUTH, OCCLUDER, SCALP
+from rtface.synth.head import CLOTHES, EARS_NECK, EYE, FACE, HAIR, MOUTH, OCCLUDER, SCALP
 from rtface.synth.render import NOTHING, Drawing, Placed
 from rtface.synth.shapes import FloatArray
 from rtface.synth.skin import SkinParams, brow_cover
@@ -74,8 +74,8 @@ def parse(head: Placed, raster: ops.Raster, drawing: Drawing, skin: SkinParams, 
     kind = drawing.kind
     out = np.zeros(kind.shape, np.uint8)
     table = np.zeros(256, np.uint8)
-    for number, name in ((SCALP, "hair" if haired else "skin"), (HAIR, "hair"), (CLOTHES, "cloth"), (MOUTH, "mouth"),
-                         (EARS_NECK, "neck")):
+    for number, name in ((FACE, "skin"), (SCALP, "hair" if haired else "skin"), (HAIR, "hair"), (CLOTHES, "cloth"),
+                         (MOUTH, "mouth"), (EARS_NECK, "neck")):
         table[number] = _NUMBER[name]
     for index, name in enumerate(OCCLUDER_KINDS):
         table[OCCLUDER + index] = _NUMBER[_WORN.get(name, "background")]
