@@ -37,6 +37,7 @@ from rtface.synth.render import (
     Light,
     Placed,
     encode_srgb,
+    kinds_of,
     over,
     paint,
     perspective,
@@ -163,15 +164,20 @@ class FaceFactory:
         return tuple(str(k) for k in rng.choice(config.occluder_kinds, count, replace=False))
 
     def shoot(self, rng: np.random.Generator, person: Person, expression: FloatArray, pose: FloatArray, light: Light,
-              kinds: tuple[str, ...], height: int, width: int, *, distance_mm: float = np.inf) -> Shot:
-        """Render a person; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes the occluders."""
+              kinds: tuple[str, ...], height: int, width: int, *, distance_mm: float = np.inf,
+              twin: bool = False) -> Shot:
+        """Render a person; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes the occluders.
+
+        twin: colour :attr:`Shot.clean` too where something hides the face.
+        """
         surfaces, face = self.builder.surfaces(person, expression)
         head = place(surfaces, pose, distance_mm=distance_mm, casting=CASTING, receiving=RECEIVING)
         raster = ops.rasterize(head.vertices, head.triangles, height, width)
         texture = self.skin(person, expression, pose, light)
-        clean = paint(head, raster, light, texture, lit=shadows(head, [head], light))
-        drawing = clean
         solid = [kind for kind in kinds if kind in MAKERS]
+        clean = (paint(head, raster, light, texture, lit=shadows(head, [head], light)) if twin or not solid
+                 else kinds_of(head, raster))
+        drawing = clean
         if solid:
             anchors = self.builder.anchors(person, face)
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
@@ -263,7 +269,8 @@ class FaceFactory:
         distance_mm = float(np.exp(rng.uniform(*np.log(config.distance_mm))))
         light = sample_light(rng)
         kinds = self.choose_occluders(rng, config)
-        shot = self.shoot(rng, person, expression, pose, light, kinds, side, side, distance_mm=distance_mm)
+        shot = self.shoot(rng, person, expression, pose, light, kinds, side, side, distance_mm=distance_mm,
+                          twin=config.clean_twin)
         pose, residual = self.fitted_pose(self.model.vertices(person.identity[None], expression[None])[0], shot.placed,
                                           pose)
         behind = cv2.resize(self.background(rng, config.size, config.size), (side, side))

@@ -17,7 +17,7 @@ from rtface import ops
 from rtface.morphable import MorphableModel
 from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.head import CLOTHES, EARS_NECK, EYE, FACE, HAIR, MOUTH, OCCLUDER, SCALP
-from rtface.synth.render import NOTHING, Drawing, Placed
+from rtface.synth.render import NOTHING, Drawing, Placed, kinds_of
 from rtface.synth.shapes import FloatArray
 from rtface.synth.skin import SkinParams, brow_cover
 from rtface.synth.skin_maps import raster as uv_raster
@@ -100,8 +100,8 @@ def without_hair(head: Placed, height: int, width: int) -> tuple[ops.Raster, Dra
     rows = np.flatnonzero(head.kind[head.triangles[:, 0]] != HAIR)
     raster = ops.rasterize(head.vertices, np.ascontiguousarray(head.triangles[rows]), height, width)
     ids = np.where(raster.triangle_id >= 0, rows[raster.triangle_id], -1).astype(np.int32)
-    kind = np.where(ids >= 0, head.kind[head.triangles[np.maximum(ids, 0), 0]], NOTHING).astype(np.uint8)
-    return raster._replace(triangle_id=ids), Drawing(np.zeros((*ids.shape, 3), np.float32), kind, ids, raster.depth)
+    raster = raster._replace(triangle_id=ids)
+    return raster, kinds_of(head, raster)
 
 
 def features(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:

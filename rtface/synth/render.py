@@ -137,6 +137,14 @@ def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | N
     return lit
 
 
+def kinds_of(mesh: Placed, raster: ops.Raster) -> Drawing:
+    """What was rasterised, without its colours."""
+    kind = np.full(raster.triangle_id.shape, NOTHING, np.uint8)
+    hit = raster.triangle_id >= 0
+    kind[hit] = mesh.kind[mesh.triangles[raster.triangle_id[hit], 0]]
+    return Drawing(np.zeros((*kind.shape, 3), np.float32), kind, raster.triangle_id, raster.depth)
+
+
 def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | None, *,
           lit: FloatArray | None = None) -> Drawing:
     """Colour what was rasterised.
@@ -163,10 +171,7 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
         color = np.where(on[..., None] > 0, color * looked_up, color)
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
     color = color + values[..., 3:4] * shine_color
-    kind = np.full(raster.triangle_id.shape, NOTHING, np.uint8)
-    hit = raster.triangle_id >= 0
-    kind[hit] = mesh.kind[mesh.triangles[raster.triangle_id[hit], 0]]
-    return Drawing(np.ascontiguousarray(color, np.float32), kind, raster.triangle_id, raster.depth)
+    return kinds_of(mesh, raster)._replace(color=np.ascontiguousarray(color, np.float32))
 
 
 def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: FloatArray | None, height: int,
