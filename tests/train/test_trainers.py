@@ -1,7 +1,10 @@
 """Trainers run on a CPU for a few steps, stop and go on, and write what the run time loads."""
 
 import csv
+import importlib
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ from rtface.morphable import MorphableModel
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
 from rtface.train import common, data, detector, landmarks, regressor
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +164,14 @@ def test_the_regressor_starts_from_a_landmark_networks_convolutions(folders, tmp
     with pytest.raises(ModelFileError, match="expected a checkpoint of rtface.train.landmarks"):
         paper = regressor.RegressorConfig.profile("paper")
         regressor.load_encoder(regressor.Regressor(paper), tmp_path / "l" / "last.pt")
+
+
+def test_readme_names_real_options_of_the_trainers(capsys):
+    text = (REPOSITORY / "README.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^python -m rtface\.train\.(\w+) (.*)$", text, re.M)
+    assert [name for name, _ in commands] == ["detector", "landmarks", "regressor"]
+    for name, arguments in commands:
+        with pytest.raises(SystemExit):
+            importlib.import_module(f"rtface.train.{name}").main(["--help"])
+        told = capsys.readouterr().out
+        assert all(option in told for option in re.findall(r"--[a-z-]+", arguments))
