@@ -26,7 +26,7 @@ def motion_kernel(length: float, angle: float) -> FloatArray:
 def infrared(rng: np.random.Generator, picture: FloatArray) -> FloatArray:
     """(H, W, 3) sRGB as a camera with an infrared lamp sees it: gray, skin bright, the lamp in the middle, soft."""
     height, width = picture.shape[:2]
-    gray = picture @ np.array([0.75, 0.2, 0.05], np.float32)
+    gray = np.maximum(picture @ np.array([0.75, 0.2, 0.05], np.float32), 0.0)
     y, x = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
     lamp = np.exp(-(x * x + y * y) * float(rng.uniform(0.3, 1.6))).astype(np.float32)
     gray = gray ** np.float32(rng.uniform(0.5, 0.8)) * lamp * float(rng.uniform(0.8, 1.3))

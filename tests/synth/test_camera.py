@@ -16,6 +16,8 @@ def test_infrared_is_gray_and_brightest_in_the_middle():
         out = camera.infrared(np.random.default_rng(seed), flat)
         assert out.shape == flat.shape and (out[..., :1] == out).all()
         assert out[32, 48, 0] > 0.98 * out.max() > out[0, 0, 0]
+    below_black = camera.infrared(np.random.default_rng(0), flat - 0.6)
+    assert np.isfinite(below_black).all() and below_black.max() == 0.0
 
 
 def test_bands_run_along_rows_or_tones_become_few():
