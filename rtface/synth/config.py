@@ -34,6 +34,9 @@ class SynthConfig:
     occluder_kinds: tuple[str, ...] = OCCLUDER_KINDS
     glare_rate: float = 0.06
     """Share of pictures with light in the lens; and of as many others with the shadow of something out of sight."""
+    defocus_rate: float = 0.2
+    """Share of pictures with an open lens: background and things before the face are out of focus; half as many
+    things move while the shutter is open."""
     clean_twin: bool = True
     """Also render the same face without occluders."""
     dense: bool = False
@@ -52,6 +55,8 @@ class SynthConfig:
             raise InputError(f"SynthConfig.distance_mm: got {self.distance_mm}, expected two rising ones from 200 on")
         if not 0.0 <= self.glare_rate <= 0.5:
             raise InputError(f"SynthConfig.glare_rate: got {self.glare_rate}, expected 0 to 0.5")
+        if not 0.0 <= self.defocus_rate <= 1.0:
+            raise InputError(f"SynthConfig.defocus_rate: got {self.defocus_rate}, expected 0 to 1")
         if not 0.0 <= self.profile_share <= 1.0:
             raise InputError(f"SynthConfig.profile_share: got {self.profile_share}, expected 0 to 1")
         if unknown := set(self.occluder_kinds) - set(OCCLUDER_KINDS):

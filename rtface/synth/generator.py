@@ -15,6 +15,7 @@ from rtface.geometry import pose_vertices, rotation_matrices
 from rtface.jaw import JawLine, project_landmarks
 from rtface.morphable import MorphableModel
 from rtface.synth import background, camera, flat, labels
+from rtface.synth.compose import defocus, finish, grain_field, sample_softening
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.head import (
     CLOTHES,
@@ -36,7 +37,6 @@ from rtface.synth.render import (
     Drawing,
     Light,
     Placed,
-    encode_srgb,
     kinds_of,
     over,
     paint,
@@ -120,6 +120,8 @@ class Shot:
 
     drawing: Drawing
     clean: Drawing
+    behind: Drawing
+    """The head with the shadows of what is before it, but without that; ``drawing`` where nothing is."""
     head: Placed
     raster: ops.Raster
     placed: FloatArray
@@ -136,7 +138,8 @@ class Shot:
             return drawing._replace(color=color if add is None else color + add)
         same = self.drawing is self.clean
         clean = change(self.clean)
-        return replace(self, clean=clean, drawing=clean if same else change(self.drawing))
+        return replace(self, clean=clean, drawing=clean if same else change(self.drawing),
+                       behind=clean if same else change(self.behind))
 
 
 class FaceFactory:
@@ -177,23 +180,23 @@ class FaceFactory:
         solid = [kind for kind in kinds if kind in MAKERS]
         clean = (paint(head, raster, light, texture, lit=shadows(head, [head], light)) if twin or not solid
                  else kinds_of(head, raster))
-        drawing = clean
+        drawing = behind = clean
         if solid:
             anchors = self.builder.anchors(person, face)
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
                       for kind in solid for piece in MAKERS[kind](rng, anchors)]
             things = place(pieces, pose, distance_mm=distance_mm)
-            shaded = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
+            behind = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
             before = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
                            lit=shadows(things, [things, head], light))
-            drawing = over(before, shaded)
+            drawing = over(before, behind)
         if "head" in kinds:
             drawing = over(self._somebody(rng, pose, light, height, width), drawing)
         placed = self.place(face, pose, distance_mm)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
         if "text" in kinds:
             drawing = flat.letter(rng, drawing, OCCLUDER + OCCLUDER_KINDS.index("text"), self.box(placed))
-        return Shot(drawing, clean, head, raster, placed, landmarks, self.box(placed))
+        return Shot(drawing, clean, behind, head, raster, placed, landmarks, self.box(placed))
 
     def _somebody(self, rng: np.random.Generator, pose: FloatArray, light: Light, height: int, width: int) -> Drawing:
         """Another person's head that stands partly before the face."""
@@ -273,17 +276,18 @@ class FaceFactory:
                           twin=config.clean_twin)
         pose, residual = self.fitted_pose(self.model.vertices(person.identity[None], expression[None])[0], shot.placed,
                                           pose)
-        behind = cv2.resize(self.background(rng, config.size, config.size), (side, side))
-        grain = _grain(rng, side, side)
-        lens = rng.random()
-        if lens < config.glare_rate:
+        soft = sample_softening(rng, config.defocus_rate)
+        behind = defocus(cv2.resize(self.background(rng, config.size, config.size), (side, side)), soft)
+        grain = grain_field(rng, side, side)
+        stray = rng.random()
+        if stray < config.glare_rate:
             shot = shot.lit(add=flat.glare(rng, side, side))
-        elif lens < 2 * config.glare_rate:
+        elif stray < 2 * config.glare_rate:
             shot = shot.lit(times=flat.outside_shadow(rng, side, side))
-        picture = finish(shot.drawing, behind, grain, config.size)
+        picture = finish(shot.drawing, shot.behind, behind, grain, config.size, soft)
         clean = None
         if config.clean_twin:
-            twin = picture if not kinds else finish(shot.clean, behind, grain, config.size)
+            twin = picture if not kinds else finish(shot.clean, shot.clean, behind, grain, config.size)
             clean = (np.clip(twin, 0, 1) * 255 + 0.5).astype(np.uint8)
         pixels = (camera.shoot(rng, picture) if config.camera
                   else (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
@@ -319,22 +323,6 @@ class FaceFactory:
                      labels.normals(shot.head, shot.raster, size),
                      height_map(person.relief, self.model.expression_names, expression, texels),
                      labels.seen_vertices(shot.placed, shot.drawing))
-
-
-def finish(drawing: Drawing, behind: FloatArray, grain: FloatArray, size: int) -> FloatArray:
-    """Put a rendering over a background, both (R, R), and shrink to (size, size, 3) float32 sRGB."""
-    rough = (drawing.kind >= OCCLUDER) & (drawing.kind != NOTHING) | (drawing.kind == CLOTHES)
-    color = np.where(rough[..., None], drawing.color * grain[..., None], drawing.color)
-    picture = np.where((drawing.kind != NOTHING)[..., None], encode_srgb(np.ascontiguousarray(color)), behind)
-    if picture.shape[0] == size:
-        return np.ascontiguousarray(picture)
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def _grain(rng: np.random.Generator, height: int, width: int) -> FloatArray:
-    """Cloth and surface texture as a factor around 1."""
-    field = background.noise(rng, height // 2, width // 2, cells=float(rng.uniform(6, 60)), octaves=2)
-    return cv2.resize(np.exp(field * float(rng.uniform(0.02, 0.3))), (width, height))
 
 
 def segment(shot: Shot, size: int) -> tuple[NDArray[Any], NDArray[Any]]:

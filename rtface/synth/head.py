@@ -57,7 +57,7 @@ class HeadBuilder:
             tint = tint.copy()
             tint[self.face_scalp] = person.hair.color / np.maximum(person.texture.mean(axis=(0, 1)), 0.02)
         surfaces = [Surface(face[0], model.triangles, tint, self.face_kind,
-                            np.full(len(self.white), person.gloss, np.float32), model.uv, face_normals)]
+                            np.full(len(self.white), person.gloss, np.float32), model.uv, face_normals, scatter=1.0)]
         surfaces.append(self._context(person, alpha, beta, face_normals))
         surfaces.append(self._eyes(person, alpha, beta))
         interior = model.interior
@@ -84,7 +84,7 @@ class HeadBuilder:
         normals[shared] = both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-6)
         gloss = np.where(self.clothes, 0.0, person.gloss * 0.6).astype(np.float32)
         return Surface(vertices[0], part.triangles, color.astype(np.float32), self.context_kind, gloss,
-                       normals=normals)
+                       normals=normals, scatter=1.0)
 
     def _eyes(self, person: Person, alpha: FloatArray, beta: FloatArray) -> Surface:
         eyes = self.model.eyes
@@ -122,7 +122,8 @@ def occluder_surface(piece: Piece, kind: int) -> Surface:
     count = len(piece.shape.vertices)
     return Surface(piece.shape.vertices, piece.shape.triangles,
                    np.broadcast_to(piece.color, (count, 3)).astype(np.float32),
-                   np.full(count, OCCLUDER + kind, np.uint8), np.full(count, piece.gloss, np.float32))
+                   np.full(count, OCCLUDER + kind, np.uint8), np.full(count, piece.gloss, np.float32),
+                   scatter=piece.scatter)
 
 
 def _nearest_uv(model: MorphableModel) -> NDArray[np.int64]:

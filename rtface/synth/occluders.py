@@ -10,53 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rtface.synth.hands import grip, hand
 from rtface.synth.piece import Anchors, Piece, paint_color, pattern
 from rtface.synth.shapes import Shape, box, capsule, cylinder, ellipsoid, join, sheet
 from rtface.synth.wearables import WORN
-
-
-def hand(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
-    """Palm, four fingers, a thumb and a forearm, laid on or held before the face."""
-    points = anchors.landmarks
-    target = points[rng.choice([66, 30, 4, 12, 36, 45, 8, 27, 2, 14, 48, 54])].astype(np.float64).copy()
-    target[:2] += rng.normal(0, 10, 2)
-    tilt = rng.normal(0, 0.9)  # of the fingers' direction, from straight up in the picture
-    up = np.array([np.sin(tilt), -np.cos(tilt), rng.normal(0, 0.15)])
-    up /= np.linalg.norm(up)
-    front = np.array([0.0, 0.0, -1.0])
-    across = np.cross(up, front) * rng.choice([-1.0, 1.0])
-    across /= np.linalg.norm(across)
-    front = np.cross(across, up)
-    front *= -np.sign(front[2]) if front[2] else 1.0
-    size = rng.uniform(0.85, 1.15)
-    lift = rng.uniform(6, 14) if rng.random() < 0.7 else rng.uniform(14, 70)
-    palm = target + front * lift - up * rng.uniform(20, 75) * size
-    spread, curl = rng.uniform(0.0, 0.22), rng.uniform(0, 0.9)
-    shapes = [ellipsoid(palm, np.stack([across * 40, up * 48, front * 13]) * size)]
-    for index, offset in enumerate((-1.5, -0.5, 0.5, 1.5)):
-        bend = curl * rng.uniform(0.4, 1.3) if rng.random() < 0.8 else 1.6
-        base = palm + (up * 40 + across * 19 * offset) * size
-        direction = up + across * spread * offset
-        direction /= np.linalg.norm(direction)
-        radius = 8.6 * size
-        for length in np.array([42.0, 26.0, 21.0]) * size * (0.86 if index in (0, 3) else 1.0):
-            tip = base + direction * length
-            shapes.append(capsule(base, tip, radius, radius * 0.92, sides=9))
-            base, radius = tip, radius * 0.92
-            turned = direction * np.cos(bend * 0.55) - front * np.sin(bend * 0.55)
-            direction = turned / np.linalg.norm(turned)
-    thumb = palm + across * -38 * size
-    knuckle = thumb + (up * 32 - across * 22 * rng.uniform(0.2, 1)) * size
-    shapes += [capsule(thumb, knuckle, 11 * size, 9.5 * size, sides=9),
-               capsule(knuckle, knuckle + (up * 28 + across * rng.uniform(-6, 14)) * size, 9.5 * size, 8 * size,
-                       sides=9)]
-    wrist = palm - up * 52 * size
-    elbow = wrist - up * 210 + np.array([rng.normal(0, 50), 30, 0])
-    shapes.append(capsule(wrist, elbow, 24 * size, 36 * size, sides=14))
-    skin = np.clip(anchors.skin * np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.04, 3)), 0, 1)
-    if rng.random() < 0.08:  # glove
-        skin = paint_color(rng)
-    return [Piece(join(shapes), skin.astype(np.float32), 0.12)]
 
 
 def microphone(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
@@ -71,6 +28,8 @@ def microphone(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     pieces = [Piece(ellipsoid(head, np.eye(3) * radius), gray.astype(np.float32), 0.25),
               Piece(cylinder(head + down * radius * 0.6, end, radius * 0.62, radius * 0.45),
                     (gray * rng.uniform(0.4, 1.2)).astype(np.float32), 0.6)]
+    if rng.random() < 0.6:
+        pieces += grip(rng, anchors, head + down * (radius + rng.uniform(45, 75)), down, radius * 0.6)
     return pieces
 
 
@@ -82,8 +41,12 @@ def cup(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     axis /= np.linalg.norm(axis)
     radius = rng.uniform(22, 42)
     rim = mouth + np.array([rng.normal(0, 6), rng.uniform(-6, 12), -radius * 0.75])
-    shape = cylinder(rim, rim + axis * rng.uniform(70, 150), radius, radius * rng.uniform(0.55, 1.0))
-    return [Piece(shape, pattern(rng, shape, paint_color(rng)), 0.6)]
+    length = rng.uniform(70, 150)
+    shape = cylinder(rim, rim + axis * length, radius, radius * rng.uniform(0.55, 1.0))
+    pieces = [Piece(shape, pattern(rng, shape, paint_color(rng)), 0.6)]
+    if rng.random() < 0.6:
+        pieces += grip(rng, anchors, rim + axis * length * rng.uniform(0.5, 0.8), axis, radius * 0.9)
+    return pieces
 
 
 def bar(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:

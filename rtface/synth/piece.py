@@ -29,6 +29,8 @@ class Piece(NamedTuple):
     """(3,) or, per vertex, (V, 3) linear RGB."""
     gloss: float
     """Strength of the specular highlight."""
+    scatter: float = 0.0
+    """1: skin, in which light spreads."""
 
 
 def paint_color(rng: np.random.Generator) -> FloatArray:

@@ -30,6 +30,8 @@ class Surface(NamedTuple):
     """(V, 2) texture coordinates; None = no texture."""
     normals: FloatArray | None = None
     """(V, 3) unit; None = computed from the triangles."""
+    scatter: float = 0.0
+    """1: light spreads below the surface as in skin; 0: it does not."""
 
 
 class Light(NamedTuple):
@@ -61,6 +63,18 @@ class Drawing(NamedTuple):
 
 
 NOTHING = 255
+BLEED_MM = np.array([3.7, 1.4, 0.7], np.float32)
+"""How far red, green and blue light wander in skin (radii of the order that d'Eon & Luebke 2007 give)."""
+CURVATURE_MM = 22.0
+"""Radius of the features of a face that the harmonics are blurred against."""
+SHADOW_BLEED = np.array([0.5, 0.12, 0.0], np.float32)
+"""Shadow edges on skin are redder: penumbrae grow where light wanders."""
+
+
+def spread(scatter: FloatArray, band: int) -> FloatArray:
+    """(V, 3) factor of a band of harmonics for RGB: diffusion on a sphere damps band l by exp(−l (l + 1) σ² / 2)."""
+    angle = scatter[:, None] * (BLEED_MM / CURVATURE_MM)
+    return np.asarray(np.exp(-0.5 * band * (band + 1) * angle * angle), np.float32)
 
 
 class Placed(NamedTuple):
@@ -78,6 +92,8 @@ class Placed(NamedTuple):
     uv: FloatArray
     textured: FloatArray
     """(V,) 1 where ``uv`` counts."""
+    scatter: FloatArray
+    """(V,) how far light spreads below the surface, 0..1."""
     px_per_mm: float
     casters: IntArray
     """Triangles that cast shadows."""
@@ -121,7 +137,9 @@ def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.
                   np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
                                   for c, s in zip(counts, surfaces, strict=True)]),
                   np.concatenate([np.full(c, s.uv is not None, np.float32)
-                                  for c, s in zip(counts, surfaces, strict=True)]), float(pose[3]), cast, receive)
+                                  for c, s in zip(counts, surfaces, strict=True)]),
+                  np.concatenate([np.full(c, s.scatter, np.float32) for c, s in zip(counts, surfaces, strict=True)]),
+                  float(pose[3]), cast, receive)
 
 
 def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | None:
@@ -151,16 +169,20 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
 
     texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``. lit: from :func:`shadows`.
     """
-    irradiance = spherical_harmonics(mesh.normals) @ light.harmonics
+    waves = spherical_harmonics(mesh.normals) * light.harmonics
+    flat = waves[:, :1]
+    irradiance = flat + (waves[:, 1:4].sum(axis=1, keepdims=True) * spread(mesh.scatter, 1)
+                         + waves[:, 4:].sum(axis=1, keepdims=True) * spread(mesh.scatter, 2))
     half = light.direction + np.array([0.0, 0.0, -1.0], np.float32)
     half /= np.linalg.norm(half)
     shine = np.maximum(mesh.normals @ half, 0.0) ** 24 * mesh.gloss
     if lit is not None:
         facing = mesh.normals @ light.direction
         lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
-        irradiance = irradiance - (1 - lit) * light.direct * lobe
+        dark = (1 - lit)[:, None] ** (1 + mesh.scatter[:, None] * SHADOW_BLEED)
+        irradiance = irradiance - dark * (light.direct * lobe)[:, None]
         shine *= lit
-    shading = np.maximum(irradiance, 0.02)[:, None] * light.tint
+    shading = np.maximum(irradiance, 0.02) * light.tint
     attributes = np.concatenate([mesh.albedo * shading, shine[:, None], mesh.uv, mesh.textured[:, None]],
                                 axis=1).astype(np.float32)
     values = ops.interpolate(attributes, mesh.triangles, raster.triangle_id, raster.barycentrics)
