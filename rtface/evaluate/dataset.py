@@ -64,6 +64,8 @@ class Sample:
     """Width and height that the labels were made for."""
     sha256: str | None = None
     """First digits, from the index."""
+    mask: Path | None = None
+    """Picture of classes, where the set has them."""
     origin: str = ""
     """The picture it was made from; two samples of one origin show the same face."""
 
@@ -227,8 +229,9 @@ class Pack:
         item = self._items.get(path, {})
         tags = {*(item.get("tags") or ()), *(entry.get("tags") or ()), *_pose_tags(entry)}
         size = (int(entry["width"]), int(entry["height"])) if {"width", "height"} <= entry.keys() else None
+        mask = self.folder / item["mask"] if isinstance(item.get("mask"), str) else None
         return Sample(path, file, str(item.get("rights") or "unclear"), tuple(sorted(str(t) for t in tags)), points,
-                      size, str(item["sha256"]) if item.get("sha256") else None,
+                      size, str(item["sha256"]) if item.get("sha256") else None, mask,
                       str(entry.get("source_image") or entry.get("source_path") or item.get("source_path") or path))
 
 

@@ -61,7 +61,7 @@ def load_shard(path: Path) -> Shard:
         return Shard({name: stored[name] for name in stored.files})
 
 
-def degrade(rng: np.random.Generator, pixels: ByteArray) -> ByteArray:
+def degrade(rng: np.random.Generator, pixels: ByteArray, *, patches: bool = True) -> ByteArray:
     """Colour, blur, noise and patches on (S, S, 3) uint8: cheap variety on top of the factory's camera."""
     size = pixels.shape[0]
     if rng.random() < 0.35:
@@ -81,7 +81,7 @@ def degrade(rng: np.random.Generator, pixels: ByteArray) -> ByteArray:
     if rng.random() < 0.25:
         grain = rng.normal(0, rng.uniform(2, 14), (size, size, 1 if rng.random() < 0.5 else 3))
         pixels = np.clip(pixels + grain, 0, 255).astype(np.uint8)
-    if rng.random() < 0.12:  # a patch of another place covers something
+    if patches and rng.random() < 0.12:  # a patch of another place covers something
         side_x, side_y = (int(s) for s in rng.uniform(0.05, 0.35, 2) * size)
         (x, y), (u, v) = rng.integers(0, size - max(side_x, side_y), (2, 2))
         pixels = pixels.copy()

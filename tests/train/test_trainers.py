@@ -17,7 +17,7 @@ from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
-from rtface.train import common, data, detector, landmarks, regressor
+from rtface.train import common, data, detector, landmarks, regressor, segment
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def _arguments(folders, run, kind, *extra):
 
 
 @pytest.mark.parametrize(("module", "kind", "extra"), [(landmarks, "faces", ()), (regressor, "faces", ()),
-                                                       (detector, "scenes", ("--size", "128"))])
+                                                       (segment, "faces", ()), (detector, "scenes", ("--size", "128"))])
 def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
     module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
     first = common.load_checkpoint(tmp_path / "last.pt")
@@ -175,3 +175,18 @@ def test_readme_names_real_options_of_the_trainers(capsys):
             importlib.import_module(f"rtface.train.{name}").main(["--help"])
         told = capsys.readouterr().out
         assert all(option in told for option in re.findall(r"--[a-z-]+", arguments))
+
+
+def test_masks_follow_their_crops(folders):
+    stream = segment.MaskStream(data.find_shards(folders / "faces", "faces"), 3, 64)
+    shard = data.load_shard(stream.paths[0])
+    hidden = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        sample = stream.sample(rng, shard, seed)
+        assert sample.crop.shape == (3, 64, 64) and sample.mask.shape == (64, 64)
+        assert set(np.unique(sample.mask)) <= {0, 1, 2} and (sample.mask == 1).mean() > 0.02
+        hidden += int((sample.mask == 2).sum())
+        rows, columns = np.nonzero(sample.mask)
+        assert 12 < rows.mean() < 52 and 12 < columns.mean() < 52  # the face is in the middle of its crop
+    assert hidden > 50

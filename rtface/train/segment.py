@@ -1,0 +1,107 @@
+"""Train the segmentation network.
+
+    python -m rtface.train.segment --data DATA --run RUN [--steps 6000] [--resume]
+
+DATA holds `faces` shards from `rtface synth write`. Crops as tracking would place them, half of them mirrored.
+Loss: cross-entropy per pixel over background, visible face and what hides it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from rtface.nets.segment import CLASSES, SegmentNet, SegmentNetConfig
+from rtface.synth.shards import decode
+from rtface.train import common
+from rtface.train.data import ByteArray, Shard, ShardStream, as_input, batches, degrade, find_shards, random_crop
+
+
+class MaskSample(NamedTuple):
+    """One training crop."""
+
+    crop: ByteArray
+    """(3, S, S)."""
+    mask: ByteArray
+    """(S, S) classes."""
+
+
+class MaskStream(ShardStream):
+    """Crops with their class masks."""
+
+    def __init__(self, paths: list[Path], seed: int, size: int) -> None:
+        super().__init__(paths, seed)
+        self.size = size
+
+    def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> MaskSample:
+        crop, crop_from_picture = random_crop(rng, decode(shard.blob("pixels", index)),
+                                              shard.arrays["landmarks"][index], self.size)
+        matrix = crop_from_picture.astype(np.float64)
+        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+        mask = cv2.warpAffine(decode(shard.blob("mask", index)), matrix, (self.size, self.size),
+                              flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+        crop = degrade(rng, crop, patches=False)  # no mask knows of those
+        if rng.random() < 0.5:
+            crop, mask = crop[:, ::-1], mask[:, ::-1]
+        return MaskSample(np.ascontiguousarray(crop.transpose(2, 0, 1)), np.ascontiguousarray(mask))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, build, loop."""
+    parser = common.base_parser(__doc__ or "", steps=6000, batch=64, lr=2e-3)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    options = parser.parse_args(arguments)
+    device = common.setup(options)
+    net = SegmentNet(SegmentNetConfig()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
+    ema, step = common.Ema(net), 0
+    if options.init:
+        common.initialise(net, options.init)
+        ema = common.Ema(net)
+    checkpoint = options.run / "last.pt"
+    if options.resume:
+        step = common.restore(checkpoint, net, optimizer, ema)
+    stream = MaskStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
+    log, sums, counted = common.Log(options.run), {"loss": 0.0, "accuracy": 0.0, "iou_face": 0.0, "iou_hidden": 0.0}, 0
+    meta = {"options": vars(options), "config": common.plain(net.config),
+            "phases": common.earlier_phases(options.init)}
+    net.train()
+    for batch in batches(stream, options.batch, options.workers):
+        if step >= options.steps:
+            break
+        rate = common.learning_rate(step, total=options.steps, peak=options.lr, warmup=min(200, options.steps // 4 + 1))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        truth = batch.mask.to(device).long()
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
+            logits = net(as_input(batch.crop, device))
+        loss = F.cross_entropy(logits, truth)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        ema.update(net, step)
+        step, counted = step + 1, counted + 1
+        with torch.no_grad():
+            predicted = logits.argmax(dim=1)
+            sums["loss"] += float(loss)
+            sums["accuracy"] += float((predicted == truth).float().mean())
+            for name, k in (("iou_face", 1), ("iou_hidden", CLASSES - 1)):
+                both, either = ((predicted == k) & (truth == k)).sum(), ((predicted == k) | (truth == k)).sum()
+                sums[name] += float(both / either.clamp(min=1))
+        if step % 50 == 0 or step == options.steps:
+            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
+            sums, counted = dict.fromkeys(sums, 0.0), 0
+        if step % options.save_every == 0 or step == options.steps:
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
+
+
+if __name__ == "__main__":
+    main()
