@@ -65,7 +65,7 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
         picture = picture + float(rng.uniform(0.2, 1.0)) * (picture - soft)
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
     picture = np.maximum(picture, 0) * gain.astype(np.float32)
-    picture = (picture ** np.float32(np.exp(rng.normal(0, 0.15)))).astype(np.float32)
+    picture = cv2.pow(picture, float(np.exp(rng.normal(0, 0.15))))
     contrast = float(np.exp(rng.normal(0, 0.12)))
     picture = (picture - 0.5) * contrast + 0.5 + float(rng.normal(0, 0.03))
     film = rng.random()

@@ -18,6 +18,7 @@ HELD: Final = ("hand", "microphone", "cup", "bar", "blob", "phone", "leaves", "h
 """Occluders that move by themselves or stand before the plane of focus; worn things stay with the face."""
 SMOOTH: Final = (NOTHING, *(OCCLUDER + OCCLUDER_KINDS.index(name) for name in ("hand", "head")))
 """Occluders without the grain of cloth and things."""
+ROUGH: Final = np.array([(kind >= OCCLUDER and kind not in SMOOTH) or kind == CLOTHES for kind in range(256)])
 
 
 class Softening(NamedTuple):
@@ -51,8 +52,9 @@ def defocus(behind: FloatArray, softening: Softening) -> FloatArray:
 
 def held(drawing: Drawing) -> FloatArray:
     """(H, W) float32, 1 where something is that may be out of focus or move."""
-    kinds = [OCCLUDER + OCCLUDER_KINDS.index(name) for name in HELD]
-    return (np.isin(drawing.kind, kinds) & (drawing.kind != NOTHING)).astype(np.float32)
+    table = np.zeros(256, np.float32)
+    table[[OCCLUDER + OCCLUDER_KINDS.index(name) for name in HELD]] = 1
+    return table[drawing.kind]
 
 
 def veil(front: FloatArray, back: FloatArray, share: FloatArray, softening: Softening) -> FloatArray:
@@ -87,9 +89,11 @@ def finish(drawing: Drawing, under: Drawing, behind: FloatArray, grain: FloatArr
 
 
 def _over_background(drawing: Drawing, behind: FloatArray, grain: FloatArray) -> FloatArray:
-    rough = (drawing.kind >= OCCLUDER) & ~np.isin(drawing.kind, SMOOTH) | (drawing.kind == CLOTHES)
-    color = np.where(rough[..., None], drawing.color * grain[..., None], drawing.color)
-    return np.where((drawing.kind != NOTHING)[..., None], encode_srgb(np.ascontiguousarray(color)), behind)
+    grained = np.where(ROUGH[drawing.kind], grain, np.float32(1))
+    picture = encode_srgb(drawing.color * grained[..., None])
+    nothing = drawing.kind == NOTHING
+    picture[nothing] = behind[nothing]
+    return picture
 
 
 def grain_field(rng: np.random.Generator, height: int, width: int) -> FloatArray:

@@ -51,6 +51,8 @@ from rtface.types import VECTOR_SIZE
 CASTING = (FACE, EARS_NECK, SCALP, CLOTHES, HAIR)
 RECEIVING = (FACE, EARS_NECK, EYE, SCALP, CLOTHES)
 """Kinds of the head that throw and that take shadows: hair is lit as a volume, the mouth has its own shade."""
+OF_FACE = np.isin(np.arange(256), (FACE, EYE, MOUTH))
+IN_OUTLINE = OF_FACE | (np.arange(256) == HAIR)
 BACKGROUND, FACE_CLASS, OCCLUSION = 0, 1, 2
 """Classes of :attr:`Sample.mask`."""
 
@@ -124,8 +126,10 @@ class Shot:
     """The head with the shadows of what is before it, but without that; ``drawing`` where nothing is."""
     head: Placed
     raster: ops.Raster
+    face: FloatArray
+    """(V, 3) face vertices in head space, mm."""
     placed: FloatArray
-    """(V, 3) face vertices in rendering px."""
+    """(V, 3) the same in rendering px."""
     landmarks: FloatArray
     """(68, 3) rendering px."""
     box_xyxy: FloatArray
@@ -196,7 +200,7 @@ class FaceFactory:
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
         if "text" in kinds:
             drawing = flat.letter(rng, drawing, OCCLUDER + OCCLUDER_KINDS.index("text"), self.box(placed))
-        return Shot(drawing, clean, behind, head, raster, placed, landmarks, self.box(placed))
+        return Shot(drawing, clean, behind, head, raster, face, placed, landmarks, self.box(placed))
 
     def _somebody(self, rng: np.random.Generator, pose: FloatArray, light: Light, height: int, width: int) -> Drawing:
         """Another person's head that stands partly before the face."""
@@ -274,8 +278,7 @@ class FaceFactory:
         kinds = self.choose_occluders(rng, config)
         shot = self.shoot(rng, person, expression, pose, light, kinds, side, side, distance_mm=distance_mm,
                           twin=config.clean_twin)
-        pose, residual = self.fitted_pose(self.model.vertices(person.identity[None], expression[None])[0], shot.placed,
-                                          pose)
+        pose, residual = self.fitted_pose(shot.face, shot.placed, pose)
         soft = sample_softening(rng, config.defocus_rate)
         behind = defocus(cv2.resize(self.background(rng, config.size, config.size), (side, side)), soft)
         grain = grain_field(rng, side, side)
@@ -327,8 +330,8 @@ class FaceFactory:
 
 def segment(shot: Shot, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Class mask and occluder kinds (size, size) uint8 of a shot."""
-    face = np.isin(shot.clean.kind, (FACE, EYE, MOUTH, HAIR)) & _inside(shot)
-    seen = np.isin(shot.drawing.kind, (FACE, EYE, MOUTH))
+    face = IN_OUTLINE[shot.clean.kind] & _inside(shot)
+    seen = OF_FACE[shot.drawing.kind]
     mask = np.where(face & seen, FACE_CLASS, np.where(face, OCCLUSION, BACKGROUND)).astype(np.uint8)
     kind = shot.drawing.kind
     occluder = np.where((kind >= OCCLUDER) & (kind != NOTHING), kind - OCCLUDER + 1, 0).astype(np.uint8)
@@ -345,7 +348,7 @@ def _inside(shot: Shot) -> NDArray[np.bool_]:
     region = np.zeros(shot.clean.kind.shape, np.uint8)
     hull = cv2.convexHull(shot.landmarks[:, :2].astype(np.float32))[:, 0]
     cv2.fillConvexPoly(region, np.round(hull * 16).astype(np.int32), 1, shift=4)
-    return (region > 0) | np.isin(shot.clean.kind, (FACE, EYE, MOUTH))
+    return (region > 0) | OF_FACE[shot.clean.kind]
 
 
 def landmark_visibility(shot: Shot) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -129,9 +130,9 @@ def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.
     normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces]) @ rotation.T
     normals = normals * np.where(normals[:, 2:] > 0.15, -1.0, 1.0).astype(np.float32)
     kinds = np.concatenate([s.kind for s in surfaces])
-    cast = triangles if casting is None else np.ascontiguousarray(
-        triangles[np.isin(kinds[triangles[:, 0]], casting)])
-    receive = np.arange(len(kinds)) if receiving is None else np.flatnonzero(np.isin(kinds, receiving))
+    every = range(256)
+    cast = np.ascontiguousarray(triangles[_among(casting or every)[kinds[triangles[:, 0]]]])
+    receive = np.flatnonzero(_among(receiving or every)[kinds])
     return Placed(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(normals, np.float32), triangles,
                   np.concatenate([s.albedo for s in surfaces]), kinds, np.concatenate([s.gloss for s in surfaces]),
                   np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
@@ -140,6 +141,13 @@ def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.
                                   for c, s in zip(counts, surfaces, strict=True)]),
                   np.concatenate([np.full(c, s.scatter, np.float32) for c, s in zip(counts, surfaces, strict=True)]),
                   float(pose[3]), cast, receive)
+
+
+def _among(kinds: Iterable[int]) -> NDArray[np.bool_]:
+    """(256,) True for these kinds: a table is many times faster than np.isin."""
+    table = np.zeros(256, np.bool_)
+    table[list(kinds)] = True
+    return table
 
 
 def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | None:
@@ -179,7 +187,7 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
     if lit is not None:
         facing = mesh.normals @ light.direction
         lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
-        dark = (1 - lit)[:, None] ** (1 + mesh.scatter[:, None] * SHADOW_BLEED)
+        dark = (1 - lit)[:, None] * (1 - (mesh.scatter * lit)[:, None] * SHADOW_BLEED)
         irradiance = irradiance - dark * (light.direct * lobe)[:, None]
         shine *= lit
     shading = np.maximum(irradiance, 0.02) * light.tint
