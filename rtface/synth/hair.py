@@ -63,7 +63,7 @@ def sample_style(rng: np.random.Generator) -> HairStyle | None:
                      parting=float(rng.choice([0.0, rng.normal(0, 25), rng.choice([-45, 45])])),
                      curl_mm=float(rng.choice([0.0, rng.uniform(1, 7)], p=[0.6, 0.4])),
                      lift_mm=float(rng.uniform(2, 16)), locks=int(rng.integers(800, 1300)),
-                     width_mm=float(rng.uniform(3.0, 7.0)), color=hair_color(rng))
+                     width_mm=float(rng.uniform(4.0, 9.0)), color=hair_color(rng))
 
 
 def grow(rng: np.random.Generator, style: HairStyle, scalp: FloatArray, normals: FloatArray,
@@ -107,7 +107,7 @@ def grow(rng: np.random.Generator, style: HairStyle, scalp: FloatArray, normals:
     tangent = np.gradient(path, axis=1)
     across = np.cross(outward, tangent)
     across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-6)
-    taper = np.linspace(1.0, 0.35, SEGMENTS) * style.width_mm / 2
+    taper = np.linspace(1.0, 0.45, SEGMENTS) * style.width_mm / 2
     sides = np.stack([path - across * taper[:, None], path + across * taper[:, None]], axis=2)
     tone = np.exp(rng.normal(0, 0.35, (style.locks, 1, 1, 1))) * np.linspace(0.75, 1.15, SEGMENTS)[:, None, None]
     strand = 1 + np.array([-0.18, 0.18])[:, None] * rng.choice([-1, 1], (style.locks, 1, 1, 1))

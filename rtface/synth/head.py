@@ -44,6 +44,8 @@ class HeadBuilder:
         self.clothes = np.isin(labels, ("clothes",))
         self.context_kind = np.select([self.scalp, self.clothes], [SCALP, CLOTHES], EARS_NECK).astype(np.uint8)
         self.face_hair = FaceHair(model)
+        self.iris_rays = _iris_rays(model)
+        """Brightness of the iris' vertices around 1: rays, and a dark rim."""
         self.context_color_faces, self.nearest = model.context.face_vertices, _nearest_uv(model)
 
     def surfaces(self, person: Person, expression: FloatArray) -> tuple[list[Surface], FloatArray]:
@@ -91,7 +93,7 @@ class HeadBuilder:
         vertices = self.model.eye_vertices(alpha, beta)[0]
         names = np.array(eyes.label_names)[eyes.labels]
         color = eyes.colors.copy()
-        color[names == "iris"] = person.iris
+        color[names == "iris"] = person.iris * self.iris_rays[:, None]
         # lids throw shade on the upper and outer parts of the ball
         centers = self.model.eye_centers(alpha)[0]
         local = vertices.reshape(2, -1, 3) - centers[:, None]
@@ -124,6 +126,17 @@ def occluder_surface(piece: Piece, kind: int) -> Surface:
                    np.broadcast_to(piece.color, (count, 3)).astype(np.float32),
                    np.full(count, OCCLUDER + kind, np.uint8), np.full(count, piece.gloss, np.float32),
                    scatter=piece.scatter)
+
+
+def _iris_rays(model: MorphableModel) -> FloatArray:
+    eyes = model.eyes
+    iris = np.array(eyes.label_names)[eyes.labels] == "iris"
+    points = np.tile(eyes.template, (2, 1))[iris]
+    radius = np.linalg.norm(points[:, :2], axis=1)
+    across = (radius - radius.min()) / np.ptp(radius)
+    turn = np.arctan2(points[:, 1], points[:, 0])
+    rays = 1 + 0.12 * np.sin(9 * turn) + 0.1 * np.sin(23 * turn + 1) + 0.25 * (1 - across)
+    return (rays * (1 - 0.65 * np.clip((across - 0.7) / 0.3, 0, 1))).astype(np.float32)
 
 
 def _nearest_uv(model: MorphableModel) -> NDArray[np.int64]:

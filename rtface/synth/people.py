@@ -60,6 +60,14 @@ MOODS = (
 )
 
 
+def sample_iris(rng: np.random.Generator, melanin: float) -> FloatArray:
+    """(3,) linear RGB: brown nearly everywhere, other colours where skin is light."""
+    light = float(np.clip((0.9 - melanin) / 0.6, 0, 1))
+    odds = np.array([0.5, 0.3, 0.2, 0.15 * light, 0.55 * light, 0.3 * light])
+    color = IRISES[rng.choice(len(IRISES), p=odds / odds.sum())] * np.exp(rng.normal(-0.2, 0.25))
+    return np.asarray(color, np.float32)
+
+
 def sample_person(rng: np.random.Generator, model: MorphableModel, *, texture_size: int = 256) -> Person:
     """A random person: identity from the basis' own samples, mixed and scaled a little so that none is repeated."""
     stored = model.identity_samples
@@ -70,9 +78,9 @@ def sample_person(rng: np.random.Generator, model: MorphableModel, *, texture_si
     hair = sample_style(rng)
     skin = sample_skin(rng, hair_color=tuple(hair.color.tolist()) if hair is not None and rng.random() < 0.85 else None)
     texture = paint_texture(skin, size=texture_size)
-    iris = IRISES[rng.integers(len(IRISES))] * np.exp(rng.normal(0, 0.2))
+    iris = sample_iris(rng, skin.melanin)
     return Person(identity.astype(np.float32), skin, texture, albedo_coefficients(texture, model),
-                  hair, int(rng.integers(2**31)), iris.astype(np.float32),
+                  hair, int(rng.integers(2**31)), iris,
                   (rng.uniform(0.01, 0.7) * np.exp(rng.normal(0, 0.3, 3))).clip(0, 0.9).astype(np.float32),
                   float(rng.uniform(0.02, 0.3)), sample_relief(rng))
 
