@@ -98,11 +98,12 @@ def test_mask_is_hidden_exactly_where_an_occluder_covers_the_face(factory):
 
 def test_covered_landmarks_are_not_visible(factory):
     config = SynthConfig(size=128, yaw_deg=4, pitch_deg=4, occluder_rate=1.0, occluder_kinds=("mask",))
-    for seed in range(3):
+    eyes = []
+    for seed in range(8):
         sample = factory.generate(rng(seed), config)
         assert sample.visibility[48:68].mean() < 0.2  # the mouth is under the mask
-        if sample.mask[:40].max() < OCCLUSION:
-            assert sample.visibility[36:48].mean() > 0.5  # the eyes are not
+        eyes.append(sample.visibility[36:48].mean())
+    assert np.mean(eyes) > 0.5  # the eyes are not, though hair may cover some
 
 
 @pytest.mark.parametrize("kind", list(MAKERS))
