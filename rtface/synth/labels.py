@@ -96,8 +96,10 @@ def parse(head: Placed, raster: ops.Raster, drawing: Drawing, skin: SkinParams, 
 
 
 def without_hair(head: Placed, height: int, width: int) -> tuple[ops.Raster, Drawing]:
-    """The head as if hair were not there (no colour): what contours are taken from."""
-    rows = np.flatnonzero(head.kind[head.triangles[:, 0]] != HAIR)
+    """The head as if neither hair nor the strands of beard and brows were there (no colour): for contours."""
+    first = head.triangles[:, 0]
+    kind = head.kind[first]
+    rows = np.flatnonzero((kind != HAIR) & ((kind != FACE) | (head.textured[first] > 0.5)))
     raster = ops.rasterize(head.vertices, np.ascontiguousarray(head.triangles[rows]), height, width)
     ids = np.where(raster.triangle_id >= 0, rows[raster.triangle_id], -1).astype(np.int32)
     raster = raster._replace(triangle_id=ids)

@@ -7,6 +7,8 @@ import pytest
 from rtface.synth import labels, shards
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.generator import FACE_CLASS, OCCLUSION, FaceFactory
+from rtface.synth.people import sample_person
+from rtface.synth.render import sample_light
 from rtface.train.data import load_shard
 
 NUMBER = {name: k for k, name in enumerate(labels.PARSING)}
@@ -119,3 +121,17 @@ def test_dense_shards_keep_their_labels(factory, tmp_path):
     want = factory.generate(np.random.default_rng([0, 0, 1]), config).dense
     for name in ("parsing", "clean_parsing", "contour"):
         np.testing.assert_array_equal(shards.decode(shard.blob(name, 1)), getattr(want, name))
+
+
+def test_beards_leave_the_contour_alone(factory):
+    model = factory.model
+    person = next(p for p in (sample_person(np.random.default_rng(i), model) for i in range(200)) if p.skin.beard)
+    shaved = person._replace(skin=person.skin._replace(beard=0.0, stubble=0.0, moustache=0.0, goatee=0.0))
+    pose = np.array([0, 0, 0, 0.6, 80, 80], np.float32)
+    outlines = []
+    for p in (person, shaved):
+        shot = factory.shoot(np.random.default_rng(0), p, np.zeros(64, np.float32), pose,
+                             sample_light(np.random.default_rng(1)), (), 160, 160)
+        bare = labels.parse(shot.head, *labels.without_hair(shot.head, 160, 160), p.skin, haired=p.hair is not None)
+        outlines.append(labels.contours(bare, 160) > 127)
+    assert (outlines[0] == outlines[1]).all() and outlines[0].sum() > 200
