@@ -53,6 +53,8 @@ RECEIVING = (FACE, EARS_NECK, EYE, SCALP, CLOTHES)
 """Kinds of the head that throw and that take shadows: hair is lit as a volume, the mouth has its own shade."""
 OF_FACE = np.isin(np.arange(256), (FACE, EYE, MOUTH))
 IN_OUTLINE = OF_FACE | (np.arange(256) == HAIR)
+SMALL = 256
+"""Faces in pictures up to this size are no more than 150 px wide: textures of 192 texels do."""
 BACKGROUND, FACE_CLASS, OCCLUSION = 0, 1, 2
 """Classes of :attr:`Sample.mask`."""
 
@@ -267,7 +269,7 @@ class FaceFactory:
 
     def generate(self, rng: np.random.Generator, config: SynthConfig) -> Sample:
         """Draw one face with its labels."""
-        person = sample_person(rng, self.model)
+        person = sample_person(rng, self.model, texture_size=192 if config.size <= SMALL else 256)
         expression = sample_expression(rng, self.model, person.identity)
         side = round(config.size * config.supersample)
         longer = float(rng.uniform(*config.face_share)) * side

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from rtface.geometry import spherical_harmonics
 from rtface.morphable import MorphableModel
 from rtface.synth.hair import SEGMENTS, Locks, clear_of
 from rtface.synth.head import occluder_surface
 from rtface.synth.piece import Piece
 from rtface.synth.relief import DEPTH_MM, FOLDED_BY, FOLDS, ReliefParams, emboss, fold_fields, height_map
-from rtface.synth.render import Light, draw, over
+from rtface.synth.render import Light, draw, irradiated, over
 from rtface.synth.shadow import lit_share
 from rtface.synth.shapes import box
 
@@ -135,3 +136,16 @@ def test_locks_are_pulled_out_of_the_face_or_left_out():
     dropped = clear_of(locks, surface, keep=False)
     np.testing.assert_array_equal(dropped.vertices, points)
     np.testing.assert_array_equal(dropped.triangles, locks.triangles[1:])
+
+
+def test_light_spreads_in_skin_red_most_and_nowhere_else():
+    rng = np.random.default_rng(4)
+    normals = rng.normal(size=(500, 3)).astype(np.float32)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    harmonics = rng.normal(size=9).astype(np.float32)
+    plain = spherical_harmonics(normals) @ harmonics
+    hard = irradiated(normals, np.zeros(500, np.float32), harmonics)
+    np.testing.assert_allclose(hard, np.repeat(plain[:, None], 3, axis=1), atol=1e-5)
+    soft = irradiated(normals, np.ones(500, np.float32), harmonics)
+    contrast = soft.std(axis=0)
+    assert contrast[0] < contrast[1] < contrast[2] < hard[:, 0].std() and contrast[0] > 0.9 * hard[:, 0].std()
