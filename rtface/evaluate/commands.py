@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError
-from rtface.evaluate import detector, landmarks, looks, sheets, videos
+from rtface.evaluate import detector, landmarks, looks, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage
 from rtface.evaluate.peers import PeerDetector, Peers
@@ -18,6 +18,7 @@ from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
 from rtface.stages.detect import Detects
+from rtface.stages.regress import Regressor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +126,19 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
                   [*report.notes, *credits])
 
 
+def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
+    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
+        ours = networks.engines
+        coder = verification.FaceCoder(detector_stage(ours["detector"], DetectorConfig().min_score),
+                                       LandmarkNetwork(ours["landmarks"]),
+                                       Regressor(ours["regressor"], MorphableModel.load().basis_id))
+        return verification.run(pack, coder, sets=options.sets or verification.SETS,
+                                settings={"networks": networks.describe()})
+
+
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "detector": _detector, "landmarks": _landmarks, "videos": _videos}
+    "detector": _detector, "landmarks": _landmarks, "verification": _verification, "videos": _videos}
 
 
 def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:
