@@ -144,7 +144,8 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|verification|videos", help="What to measure.")],
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos",
+                                            help="What to measure.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,

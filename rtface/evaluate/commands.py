@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError
-from rtface.evaluate import detector, landmarks, looks, sheets, verification, videos
+from rtface.evaluate import detector, landmarks, looks, robustness, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage
 from rtface.evaluate.peers import PeerDetector, Peers
@@ -126,6 +126,18 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
                   [*report.notes, *credits])
 
 
+def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peers", "peers_only")
+    model = MorphableModel.load()
+    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
+        ours = networks.engines
+        chain = robustness.Chain(detector_stage(ours["detector"], DetectorConfig().min_score),
+                                 LandmarkNetwork(ours["landmarks"]), Regressor(ours["regressor"], model.basis_id),
+                                 model)
+        return robustness.run(pack, chain, sets=options.sets or robustness.SETS,
+                              settings={"networks": networks.describe()})
+
+
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
     _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
@@ -138,7 +150,8 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "detector": _detector, "landmarks": _landmarks, "verification": _verification, "videos": _videos}
+    "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
+    "verification": _verification, "videos": _videos}
 
 
 def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:

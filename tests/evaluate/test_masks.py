@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from rtface.bench import transfer
 from rtface.errors import InputError, MediaError
 from rtface.evaluate import segmentation as seg
+from rtface.evaluate import transfer
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.masks import CLASSES, MaskedFace, faces, read_map
 from rtface.nets.segment import SegmentNet, SegmentNetConfig

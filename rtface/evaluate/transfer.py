@@ -1,6 +1,6 @@
 """Does what is learned from drawn faces hold on real ones?
 
-    python -m rtface.bench.transfer --data PACK NAME=CHECKPOINT [NAME=CHECKPOINT …]
+    python -m rtface.evaluate.transfer --data PACK NAME=CHECKPOINT [NAME=CHECKPOINT …]
 
 CHECKPOINTs come from ``python -m rtface.train.segment``, trained for the same number of steps on different factories.
 Every network sees the same crops, placed by the shipped landmark network from the label's box. Hand-drawn masks are
