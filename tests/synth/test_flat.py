@@ -14,7 +14,7 @@ def factory():
 
 
 def draw(factory, seed, **options):
-    config = SynthConfig(size=128, supersample=1.0, camera=False, **options)
+    config = SynthConfig(size=128, supersample=1.0, camera=False, defocus_rate=0, **options)
     return factory.generate(np.random.default_rng(seed), config)
 
 

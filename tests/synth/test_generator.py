@@ -73,7 +73,7 @@ def test_frontal_inner_landmarks_lie_on_the_face_mask(factory):
 
 
 def test_clean_twin_differs_only_by_the_occluder_and_its_shadow(factory):
-    config = SynthConfig(size=160, occluder_rate=1.0, camera=False, supersample=1.0)
+    config = SynthConfig(size=160, occluder_rate=1.0, camera=False, supersample=1.0, defocus_rate=0)
     shaded = 0
     for seed in range(6):
         sample = factory.generate(rng(seed), config)
@@ -155,6 +155,7 @@ def test_scene_boxes_lie_inside_the_picture_and_hold_faces(factory):
                                                  ({"profile_share": -1}, "expected 0 to 1"),
                                                  ({"distance_mm": (900, 300)}, "two rising ones"),
                                                  ({"glare_rate": 0.7}, "expected 0 to 0.5"),
+                                                 ({"defocus_rate": 2}, "expected 0 to 1"),
                                                  ({"supersample": 9}, "expected 1 to 4")])
 def test_bad_settings_are_named(values, message):
     with pytest.raises(InputError, match=message):
