@@ -144,8 +144,8 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos",
-                                            help="What to measure.")],
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos|all",
+                                            help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
@@ -156,6 +156,8 @@ def evaluate(
     sheet_all: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for pictures to look at, "
                                                         "whatever their rights.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the JSON line to this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="all: private folder for index.html, its pictures and "
+                                                  "results.json.")] = None,
     profile: Profile = "compact",
     backend: Backend = "auto",
     threads: Threads = None,
@@ -165,7 +167,8 @@ def evaluate(
     with _errors(debug):
         import cv2
 
-        from rtface.evaluate.commands import EvaluateOptions
+        from rtface.errors import InputError
+        from rtface.evaluate.commands import EvaluateOptions, evaluate_all
         from rtface.evaluate.commands import evaluate as run
         from rtface.evaluate.networks import NetworkOptions
 
@@ -174,6 +177,14 @@ def evaluate(
                                   threads=threads)
         options = EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
                                   sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
+        if (out is None) != (protocol != "all"):
+            raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")
+                             + ", expected both or neither; `rtface evaluate all --data PACK --out FOLDER`")
+        if out is not None:
+            sections = evaluate_all(options, out, progress=lambda line: _say(line, quiet=False))
+            failed = [section.protocol for section in sections if section.report is None]
+            print(f"{out / 'index.html'}" + (f"; not measured: {', '.join(failed)}" if failed else ""))
+            raise typer.Exit(1 if failed else 0)
         report = run(protocol, options, progress=lambda line: _say(line, quiet=False))
         print(f"{report.text()}\n{report.json_line()}")
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
-from rtface.errors import InputError
-from rtface.evaluate import detector, landmarks, looks, robustness, sheets, verification, videos
+from rtface.errors import InputError, RtfaceError
+from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage
 from rtface.evaluate.peers import PeerDetector, Peers
@@ -152,6 +153,39 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
     "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
     "verification": _verification, "videos": _videos}
+
+
+PICTURED: Final = ("detector", "landmarks", "videos")
+"""Protocols that draw pictures to look at."""
+PEERED: Final = ("detector", "landmarks", "videos")
+"""Protocols that compare with third-party networks."""
+
+
+def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, Engine] | None = None,
+                 progress: Progress = lambda line: None) -> list[html.Section]:
+    """Run every protocol; write OUT/index.html, OUT/results.json and the pictures beside them.
+
+    OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
+    set for instance, is told on the page and does not stop the others.
+    """
+    _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
+    folder = sheets.private_folder(out)
+    sections = []
+    for name in PROTOCOLS:
+        progress(f"{name} ...")
+        pictures = sheets.private_folder(folder / name) if name in PICTURED else None
+        chosen = replace(options, sheet_all=pictures, peers=options.peers if name in PEERED else None)
+        try:
+            report = evaluate(name, chosen, engines=engines, progress=progress)
+        except RtfaceError as exc:
+            sections.append(html.Section(name, None, str(exc)))
+            continue
+        drawn = sorted(pictures.iterdir()) if pictures is not None else []
+        sections.append(html.Section(name, report, pictures=tuple(p.relative_to(folder).as_posix() for p in drawn)))
+        write_atomic(folder / "index.html", html.page(sections).encode())
+    write_atomic(folder / "index.html", html.page(sections).encode())
+    write_atomic(folder / "results.json", json.dumps(html.document(sections), indent=1).encode())
+    return sections
 
 
 def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:
