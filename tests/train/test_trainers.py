@@ -17,7 +17,7 @@ from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
-from rtface.train import common, data, detector, landmarks, regressor, segment
+from rtface.train import average, common, data, detector, landmarks, regressor, segment
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -190,3 +190,22 @@ def test_masks_follow_their_crops(folders):
         rows, columns = np.nonzero(sample.mask)
         assert 12 < rows.mean() < 52 and 12 < columns.mean() < 52  # the face is in the middle of its crop
     assert hidden > 50
+
+
+def test_averages_lie_between_their_checkpoints(folders, tmp_path):
+    runs = [tmp_path / "a", tmp_path / "b"]
+    landmarks.main([*_arguments(folders, runs[0], "faces"), "--steps", "1"])
+    landmarks.main([*_arguments(folders, runs[1], "faces"), "--steps", "2", "--init", str(runs[0] / "last.pt")])
+    average.main(["landmarks", *(str(run / "last.pt") for run in runs), "--export", str(tmp_path / "weights")])
+    described = json.loads((tmp_path / "weights" / "landmarks.compact.json").read_text())
+    phases = described["training"]["phases"]
+    assert [p["steps"] for p in phases] == [1, 2] and "mean of 2 checkpoints" in phases[-1]["note"]
+    states = [common.load_checkpoint(run / "last.pt")["ema"] for run in runs]
+    mean = average.mean_weights(states)
+    for name, value in mean.items():
+        if value.dtype.is_floating_point:
+            torch.testing.assert_close(value, (states[0][name] + states[1][name]) / 2, atol=1e-6, rtol=1e-5)
+        else:
+            assert torch.equal(value, states[1][name])
+    with pytest.raises(ModelFileError, match="expected checkpoints of one network"):
+        average.mean_weights([states[0], {"other": torch.zeros(1)}])

@@ -1,0 +1,85 @@
+"""Average the weights of checkpoints that one training grew out of another.
+
+    python -m rtface.train.average NAME A.pt B.pt [...] --export FOLDER [--profile compact]
+
+NAME: detector, landmarks or regressor. The mean of a network before and after a phase of training keeps more of both
+than either alone (stochastic weight averaging, Izmailov et al., UAI 2018); checkpoints of unrelated runs have no
+meaningful mean. The json's phases are those of the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from rtface.errors import ModelFileError
+from rtface.morphable import MorphableModel
+from rtface.train import common
+
+NAMES: Final = ("detector", "landmarks", "regressor")
+
+
+def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean of floating-point entries; counters are the last one's. ModelFileError where names or shapes differ."""
+    first = states[0]
+    for number, state in enumerate(states[1:], 2):
+        wrong = sorted(name for name in first.keys() | state.keys()
+                       if name not in first or name not in state or first[name].shape != state[name].shape)
+        if wrong:
+            raise ModelFileError(f"checkpoint {number}: got other tensors than the first ({', '.join(wrong[:3])}), "
+                                 "expected checkpoints of one network")
+    out = {}
+    for name, value in states[-1].items():
+        if value.dtype.is_floating_point:
+            total = sum((state[name].double() for state in states[1:]), first[name].double())
+            out[name] = (total / len(states)).to(value.dtype)
+        else:
+            out[name] = value.clone()
+    return out
+
+
+def training_of(paths: Sequence[Path], name: str) -> dict[str, Any]:
+    """What the json says about the training of an average."""
+    meta = json.loads(common.load_checkpoint(paths[-1])["meta"])
+    phases = [*meta.get("phases", []), *([meta["phase"]] if "phase" in meta else [])]
+    if phases:
+        phases[-1]["note"] = f"the weights are the mean of {len(paths)} checkpoints, this phase's end the last of them"
+    return {"command": f"python -m rtface.train.{name}; python -m rtface.train.average", "phases": phases,
+            "samples_seen": sum(int(p.get("samples_seen", 0)) for p in phases)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, average, export."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("--export", type=Path, required=True, help="folder for NAME.PROFILE.onnx.gz and .json")
+    parser.add_argument("--profile", default="compact", choices=("compact", "paper"))
+    options = parser.parse_args(arguments)
+    from build_engines import onnx_export
+    from rtface.nets.detector import DetectorNetConfig
+    from rtface.nets.landmarks import LandmarkNetConfig
+    from rtface.nets.regressor import RegressorConfig
+    state = mean_weights([common.load_checkpoint(path)["ema"] for path in options.checkpoints])
+    training = training_of(options.checkpoints, options.name)
+    options.export.mkdir(parents=True, exist_ok=True)
+    if options.name == "detector":
+        path = onnx_export.export_detector(DetectorNetConfig.profile(options.profile), state, options.export,
+                                           profile=options.profile, training=training)
+    elif options.name == "landmarks":
+        path = onnx_export.export_landmarks(LandmarkNetConfig.profile(options.profile), state, options.export,
+                                            profile=options.profile, training=training)
+    else:
+        path = onnx_export.export_regressor(RegressorConfig.profile(options.profile), state, options.export,
+                                            profile=options.profile, basis=MorphableModel.load(level=0).basis_id,
+                                            training=training)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
