@@ -253,8 +253,10 @@ def test_a_killed_run_is_resumed_to_the_same_result(tmp_path: Path, fakes: None,
     video, out = write_video(tmp_path / "clip.mp4", 50), tmp_path / "out"
     options = ["--format", "npz", "--format", "csv", "--format", "glb", "--format", "ply", "--faces", "2"]
     command = [sys.executable, "-c", SLOW, str(REPOSITORY), "convert", str(video), str(out), *options]
+    # shells start background jobs with SIGINT ignored, and children inherit that
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+                               env={**os.environ, "OMP_NUM_THREADS": "1"},
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     journal = out / ".rtface" / "journal.bin"
     deadline = time.monotonic() + 120
     while not (journal.exists() and len(list(out.glob("meshes/face0/*.ply"))) >= frames):
