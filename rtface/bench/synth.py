@@ -7,7 +7,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import wraps
 from typing import Any
 
@@ -18,6 +17,7 @@ from rtface.bench.ops import describe_machine
 from rtface.synth import generator
 from rtface.synth.config import SynthConfig
 from rtface.synth.generator import FaceFactory
+from rtface.synth.shards import single_threaded_processes
 
 STEPS = {"sample_person": "person and skin", "place": "join and pose", "shadows": "shadows",
          "paint": "light and colour", "finish": "compose and shrink", "segment": "masks"}
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--dense", action="store_true", help="with parsing, contours, depth, normals")
     options = parser.parse_args(arguments)
     config = SynthConfig(size=options.size, dense=options.dense, clean_twin=options.dense)
-    with ProcessPoolExecutor(options.processes) as pool:
+    with single_threaded_processes(options.processes) as pool:
         runs = list(pool.map(draw, range(1, options.processes + 1), [options.count] * options.processes,
                              [config] * options.processes))
     drawn = options.count * options.processes

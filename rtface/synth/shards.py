@@ -7,7 +7,9 @@ import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,8 @@ Kind = Literal["faces", "scenes"]
 SHARD = 250
 """Samples per file."""
 FORMAT = 1
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What libraries of linear algebra read when they are loaded."""
 
 
 def encode(pixels: NDArray[Any], quality: int = 93) -> bytes:
@@ -91,6 +95,26 @@ def _write_shard(path: Path, arguments: tuple[Any, ...]) -> Path:
     return path
 
 
+@contextmanager
+def single_threaded_processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of fresh processes whose linear algebra uses one thread each.
+
+    Left alone, every process' OpenBLAS keeps as many threads spinning as there are cores, and processes slow each other
+    down; the libraries read their settings when they are loaded, hence "spawn".
+    """
+    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
+    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    try:
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+            yield pool
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def write(folder: Path, count: int, *, kind: Kind = "faces", seed: int = 0, config: SynthConfig | None = None,
           backgrounds: Path | None = None, scene_size: tuple[int, int] = (256, 256),
           processes: int = 1) -> Iterator[tuple[int, int]]:
@@ -126,7 +150,7 @@ def write(folder: Path, count: int, *, kind: Kind = "faces", seed: int = 0, conf
             done += 1
             yield done, shards
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with single_threaded_processes(processes) as pool:
         for future in as_completed([pool.submit(_write_shard, p, a) for p, a in missing]):
             future.result()
             done += 1

@@ -1,9 +1,10 @@
 """The factory's stopwatch counts every part of a sample once."""
 
 import json
+import os
 
 from rtface.bench import synth
-from rtface.synth import generator
+from rtface.synth import generator, shards
 
 
 def test_parts_add_up_and_nothing_stays_patched(capsys):
@@ -16,3 +17,12 @@ def test_parts_add_up_and_nothing_stays_patched(capsys):
     assert abs(sum(report["ms"].values()) - total) < 0.05 * total
     assert {"person and skin", "shadows", "light and colour", "shape, eyes, hair"} <= set(report["ms"])
     assert "samples of 64 px" in out and generator.paint is before
+
+
+def test_drawing_processes_use_one_thread_each_and_the_parent_keeps_its_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with shards.single_threaded_processes(1) as pool:
+        seen = [pool.submit(os.getenv, name).result() for name in shards.THREAD_SETTINGS]
+    assert seen == ["1"] * len(shards.THREAD_SETTINGS)
+    assert os.environ["OMP_NUM_THREADS"] == "7" and "OPENBLAS_NUM_THREADS" not in os.environ
