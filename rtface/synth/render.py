@@ -165,9 +165,8 @@ def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | N
 
 def kinds_of(mesh: Placed, raster: ops.Raster) -> Drawing:
     """What was rasterised, without its colours."""
-    kind = np.full(raster.triangle_id.shape, NOTHING, np.uint8)
-    hit = raster.triangle_id >= 0
-    kind[hit] = mesh.kind[mesh.triangles[raster.triangle_id[hit], 0]]
+    of_triangle = np.append(mesh.kind[mesh.triangles[:, 0]], np.uint8(NOTHING))
+    kind = of_triangle[raster.triangle_id]  # no triangle is number −1: the last entry
     return Drawing(np.zeros((*kind.shape, 3), np.float32), kind, raster.triangle_id, raster.depth)
 
 
@@ -191,14 +190,14 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
     attributes = np.concatenate([mesh.albedo * shading, shine[:, None], mesh.uv, mesh.textured[:, None]],
                                 axis=1).astype(np.float32)
     values = ops.interpolate(attributes, mesh.triangles, raster.triangle_id, raster.barycentrics)
-    color = values[..., :3]
+    color = np.ascontiguousarray(values[..., :3])
     if texture is not None:
-        on = (values[..., 6] > 0.5).astype(np.uint8)
+        on = values[..., 6] > 0.5
         looked_up = ops.sample_texture(texture, np.ascontiguousarray(values[..., 4:6]), mask=on)
-        color = np.where(on[..., None] > 0, color * looked_up, color)
+        np.multiply(color, looked_up, out=color, where=on[..., None])
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
-    color = color + values[..., 3:4] * shine_color
-    return kinds_of(mesh, raster)._replace(color=np.ascontiguousarray(color, np.float32))
+    color += values[..., 3:4] * shine_color
+    return kinds_of(mesh, raster)._replace(color=color)
 
 
 def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) -> FloatArray:
