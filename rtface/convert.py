@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rtface.config import PipelineConfig
 from rtface.errors import InputError, MediaError, OutputError
@@ -88,6 +89,8 @@ def convert(open_at: OpenAt, out: Path, pipeline: Callable[[PipelineConfig, Morp
     meshes = options.overlay is not None or bool({"obj", "ply"} & set(options.formats))
     config = replace(config, meshes=meshes)
     with ExitStack() as stack:
+        # meshes are products of a small vector: more threads of linear algebra only spin and slow the networks down
+        stack.enter_context(threadpool_limits(1, user_api="blas"))
         source = stack.enter_context(open_at(-1))
         if options.overlay is not None and options.overlay.exists() and not (options.force or options.resume):
             raise OutputError(f"{options.overlay} is there already; use --force to replace it, or choose another name")
