@@ -215,3 +215,10 @@ def spherical_harmonics(normals: Any) -> FloatArray:
     """
     x, y, z = np.moveaxis(np.asarray(normals), -1, 0)
     return np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], axis=-1)
+
+
+def opencv_affine(transform: FloatArray) -> FloatArray:
+    """A transform (2, 3) between pictures for cv2.warpAffine, whose pixel centres are at whole numbers, not at +0.5."""
+    matrix = transform.copy()
+    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    return matrix

@@ -1,5 +1,6 @@
 """Crops, rotations and projection against hand-made cases."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -93,3 +94,14 @@ def test_coefficients_move_between_crop_and_frame(rng):
 def test_box_iou_of_half_overlapping_squares():
     a, b = np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 5, 5]])
     np.testing.assert_allclose(geometry.box_iou(a, b), [[1 / 3, 0]])
+
+
+def test_opencv_samples_where_our_pixel_centres_say():
+    picture = np.zeros((8, 8), np.float32)
+    picture[2, 5] = 1.0  # its centre is (5.5, 2.5)
+    transform = np.array([[2.0, 0.0, 1.0], [0.0, 2.0, 3.0]])  # → (12.0, 8.0)
+    out = cv2.warpAffine(picture, geometry.opencv_affine(transform), (20, 20))
+    rows, columns = np.indices(out.shape) + 0.5
+    center = np.array([(out * columns).sum(), (out * rows).sum()]) / out.sum()
+    np.testing.assert_allclose(center, [12.0, 8.0], atol=1e-3)
+    assert transform[0, 2] == 1.0  # left as it was

@@ -27,7 +27,7 @@ from rtface.evaluate.masks import CLASSES, READERS, MaskedFace, faces
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import LandmarkNetwork, NetworkOptions, Networks
 from rtface.evaluate.report import Table
-from rtface.geometry import FloatArray, crops_from_boxes, crops_from_landmarks, invert_affine
+from rtface.geometry import FloatArray, crops_from_boxes, crops_from_landmarks, invert_affine, opencv_affine
 from rtface.nets.segment import SegmentNet, SegmentNetConfig
 from rtface.ops import sample_crops
 from rtface.train.common import load_checkpoint
@@ -51,8 +51,7 @@ def segment(net: SegmentNet, face: MaskedFace, crop_from_picture: FloatArray) ->
     crop = sample_crops(face.pixels, invert_affine(crop_from_picture[None]), size)
     with torch.inference_mode():
         logits = net(torch.from_numpy(crop))[0].permute(1, 2, 0).numpy()
-    matrix = crop_from_picture.astype(np.float64)
-    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    matrix = opencv_affine(crop_from_picture)
     height, width = face.truth.shape
     beyond = (20.0, -20.0, -20.0, 0.0)
     large = cv2.warpAffine(logits, matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,

@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,17 @@ def learning_rate(step: int, *, total: int, peak: float, warmup: int) -> float:
         return peak * (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def scheduled(drawn: Iterable[Any], optimizer: torch.optim.Optimizer, options: argparse.Namespace,
+              first: int) -> Iterator[tuple[float, Any]]:
+    """A batch for every step from ``first`` to ``options.steps``, with the learning rate that the optimiser now has."""
+    warmup = min(200, options.steps // 4 + 1)
+    for step, batch in zip(range(first, options.steps), drawn, strict=False):
+        rate = learning_rate(step, total=options.steps, peak=options.lr, warmup=warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        yield rate, batch
 
 
 class Ema:

@@ -21,6 +21,7 @@ from rtface.geometry import (
     compose_affine,
     crop_transforms,
     crops_from_landmarks,
+    opencv_affine,
     transform_coefficients,
 )
 from rtface.mirror import LANDMARKS_68, Mirror
@@ -117,8 +118,7 @@ def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArr
                                       else rng.normal(0, 0.5 * jitter)]), size)
     crop_from_picture = compose_affine(moved, exact)[0]
     scale = float(np.sqrt(np.abs(np.linalg.det(crop_from_picture[:, :2]))))
-    matrix = crop_from_picture.copy()  # OpenCV's pixel centres are at whole numbers
-    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    matrix = opencv_affine(crop_from_picture)
     if scale < 0.6:
         pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale)
     crop = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -139,8 +139,7 @@ def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *
             center = landmarks.mean(axis=0) + np.array([np.cos(angle), np.sin(angle)]) * np.ptp(landmarks) * 0.45
             side *= 2.2
         crop_from_picture = crop_transforms(center[None], np.array([side * 1.6]), np.zeros(1), size)[0]
-        matrix = crop_from_picture.copy()
-        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+        matrix = opencv_affine(crop_from_picture)
         crop = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)
     else:
         crop, crop_from_picture = random_crop(rng, pixels, landmarks, size)
@@ -200,9 +199,8 @@ def negative_sample(rng: np.random.Generator, scenes: Shard, size: int) -> CropS
             break
     else:  # a crowd: a corner of the frame, much too small for its faces
         box = np.array([0, 0, height * 0.1, height * 0.1], np.float32)
-    matrix = crop_transforms(((box[:2] + box[2:]) / 2)[None], (box[2:] - box[:2])[:1],
-                             rng.normal(0, 0.4, 1), size)[0]
-    matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+    matrix = opencv_affine(crop_transforms(((box[:2] + box[2:]) / 2)[None], (box[2:] - box[:2])[:1],
+                                           rng.normal(0, 0.4, 1), size)[0])
     crop = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     return CropSample(np.ascontiguousarray(degrade(rng, crop).transpose(2, 0, 1)), np.zeros(VECTOR_SIZE, np.float32),
                       np.full((68, 2), size / 2, np.float32), np.zeros(68, np.float32), np.float32(0))
@@ -278,8 +276,7 @@ class SceneStream(ShardStream):
             height / 2 + rng.uniform(-0.5, 0.5, 2) * (height / zoom - height))
         roll = rng.normal(0, 0.08)
         transform = crop_transforms(np.asarray(center)[None], np.array([height / zoom]), np.array([roll]), self.size)
-        matrix = transform[0].copy()
-        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+        matrix = opencv_affine(transform[0])
         scale = zoom * self.size / height
         if scale < 0.6:
             pixels = cv2.GaussianBlur(pixels, (0, 0), 0.35 / scale)

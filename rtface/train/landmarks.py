@@ -62,12 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     log, sums, counted = common.Log(options.run), {"loss": 0.0, "px": 0.0, "presence": 0.0, "visibility": 0.0}, 0
     meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init)}
     net.train()
-    for batch in batches(stream, options.batch, options.workers):
-        if step >= options.steps:
-            break
-        rate = common.learning_rate(step, total=options.steps, peak=options.lr, warmup=min(200, options.steps // 4 + 1))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
         sample = type(batch)(*(t.to(device) for t in batch))
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             out = net(as_input(sample.crop, device))

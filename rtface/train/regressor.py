@@ -65,12 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
     net.train()
-    for batch in batches(stream, options.batch, options.workers):
-        if step >= options.steps:
-            break
-        rate = common.learning_rate(step, total=options.steps, peak=options.lr, warmup=min(200, options.steps // 4 + 1))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
         target = batch.coefficients.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             predicted = net(as_input(batch.crop, device))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from rtface.geometry import opencv_affine
 from rtface.nets.segment import CLASSES, SegmentNet, SegmentNetConfig
 from rtface.synth.shards import decode
 from rtface.train import common
@@ -42,8 +43,7 @@ class MaskStream(ShardStream):
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> MaskSample:
         crop, crop_from_picture = random_crop(rng, decode(shard.blob("pixels", index)),
                                               shard.arrays["landmarks"][index], self.size)
-        matrix = crop_from_picture.astype(np.float64)
-        matrix[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
+        matrix = opencv_affine(crop_from_picture)
         mask = cv2.warpAffine(decode(shard.blob("mask", index)), matrix, (self.size, self.size),
                               flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
         crop = degrade(rng, crop, patches=False)  # no mask knows of those
@@ -72,12 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     meta = {"options": vars(options), "config": common.plain(net.config),
             "phases": common.earlier_phases(options.init)}
     net.train()
-    for batch in batches(stream, options.batch, options.workers):
-        if step >= options.steps:
-            break
-        rate = common.learning_rate(step, total=options.steps, peak=options.lr, warmup=min(200, options.steps // 4 + 1))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
         truth = batch.mask.to(device).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             logits = net(as_input(batch.crop, device))

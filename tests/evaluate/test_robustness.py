@@ -35,7 +35,8 @@ def test_things_are_pasted_where_they_are_worn(model: MorphableModel, kind: str,
     placed = pose_vertices(model.mean[None], coefficients.rotation, coefficients.scale, coefficients.translation)
     hidden = hidden_landmarks(placed[0, model.landmarks68, :2], pasted.cover)
     assert hidden[where].mean() > 0.8 and 0.1 < pasted.coverage < 0.8
-    assert hidden[48:68].any() != hidden[36:48].any() or kind == "headset"
+    other = slice(36, 48) if kind == "mask" else slice(55, 60)
+    assert not hidden[other].any()  # a mask leaves the eyes free, a headset the lower lip
     moved = (pasted.pixels != picture).any(axis=2)
     assert moved[pasted.cover].mean() > 0.8
     near = cv2.dilate(pasted.cover.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0

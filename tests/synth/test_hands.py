@@ -112,14 +112,18 @@ def test_hands_touch_the_face_from_outside(anchors):
     assert 5 < lifted < 35  # three gestures of twelve stay off the skin
 
 
-def test_both_hands_occur_and_are_no_mirror_images_of_their_triangles(anchors):
-    signs = set()
+def test_both_hands_occur_and_their_triangles_look_outwards_alike(anchors):
+    model = hand_model()
+    palm = model.weights[:, 1] > 0.999
+    rest = model.mean[:model.count][palm] - model.mean[:model.count][palm].mean(axis=0)
+    volumes, chirality = set(), set()
     for seed in range(12):
         shape = hand(np.random.default_rng(seed), anchors)[0].shape
         a, b, c = (shape.vertices[shape.triangles[:, k]] for k in range(3))
-        volume = float(np.einsum("ij,ij->i", a - shape.vertices.mean(0), np.cross(b - a, c - a)).sum())
-        signs.add(volume > 0)
-    assert len(signs) == 1  # closed outwards or inwards, but all alike: left hands are turned over properly
+        volumes.add(float(np.einsum("ij,ij->i", a - shape.vertices.mean(0), np.cross(b - a, c - a)).sum()) > 0)
+        moved = shape.vertices[palm] - shape.vertices[palm].mean(axis=0)
+        chirality.add(float(np.linalg.det(np.linalg.lstsq(rest, moved, rcond=None)[0])) > 0)
+    assert len(volumes) == 1 and len(chirality) == 2
 
 
 def test_a_grip_holds_its_stick(anchors):

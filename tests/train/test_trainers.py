@@ -192,6 +192,23 @@ def test_masks_follow_their_crops(folders):
     assert hidden > 50
 
 
+def test_masks_are_moved_and_mirrored_with_their_pictures(folders):
+    stream = segment.MaskStream(data.find_shards(folders / "faces", "faces"), 3, 64)
+    arrays = dict(data.load_shard(stream.paths[0]).arrays)
+    lopsided = np.zeros((96, 96), np.uint8)
+    lopsided[:, :40], lopsided[60:, 40:] = 1, 2
+    for name, picture in (("pixels", np.repeat(lopsided[..., None] * 120, 3, axis=2)), ("mask", lopsided)):
+        blob = shards.encode(picture)
+        arrays[name], arrays[f"{name}_offsets"] = np.frombuffer(blob, np.uint8), np.array([0, len(blob)])
+    mirrored = 0
+    for seed in range(16):
+        sample = stream.sample(np.random.default_rng(seed), data.Shard(arrays), 0)
+        together = np.corrcoef(sample.crop.mean(axis=0).ravel(), sample.mask.ravel())[0, 1]
+        assert together > 0.75
+        mirrored += (sample.mask == 1)[:, :8].mean() < (sample.mask == 1)[:, -8:].mean()
+    assert 0 < mirrored < 16
+
+
 def test_averages_lie_between_their_checkpoints(folders, tmp_path):
     runs = [tmp_path / "a", tmp_path / "b"]
     landmarks.main([*_arguments(folders, runs[0], "faces"), "--steps", "1"])
