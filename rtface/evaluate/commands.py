@@ -12,14 +12,13 @@ from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
 from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
-from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage
+from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
 from rtface.evaluate.peers import PeerDetector, Peers
 from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
 from rtface.stages.detect import Detects
-from rtface.stages.regress import Regressor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,22 +130,16 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engi
     _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peers", "peers_only")
     model = MorphableModel.load()
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        ours = networks.engines
-        chain = robustness.Chain(detector_stage(ours["detector"], DetectorConfig().min_score),
-                                 LandmarkNetwork(ours["landmarks"]), Regressor(ours["regressor"], model.basis_id),
-                                 model)
-        return robustness.run(pack, chain, sets=options.sets or robustness.SETS,
+        return robustness.run(pack, face_reader(networks.engines, model.basis_id), model,
+                              sets=options.sets or robustness.SETS,
                               settings={"networks": networks.describe()})
 
 
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
     _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        ours = networks.engines
-        coder = verification.FaceCoder(detector_stage(ours["detector"], DetectorConfig().min_score),
-                                       LandmarkNetwork(ours["landmarks"]),
-                                       Regressor(ours["regressor"], MorphableModel.load().basis_id))
-        return verification.run(pack, coder, sets=options.sets or verification.SETS,
+        reader = face_reader(networks.engines, MorphableModel.load().basis_id)
+        return verification.run(pack, reader, sets=options.sets or verification.SETS,
                                 settings={"networks": networks.describe()})
 
 

@@ -19,7 +19,7 @@ from rtface.inference import Engine, open_engine
 from rtface.jaw import JAW, JawLine, project_landmarks
 from rtface.morphable import MorphableModel
 from rtface.stages.crop import crop_faces
-from rtface.stages.detect import Detections, FaceDetector
+from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
 from rtface.types import Coefficients, FaceTracks, Frame
@@ -139,6 +139,40 @@ class MeshNetwork:
     def locate(self, frame: Frame, tracks: FaceTracks) -> tuple[FloatArray, FloatArray]:
         """As :meth:`MeshLandmarks.project`, for every tracked face."""
         return self._points.project(self._regressor.regress(crop_faces(frame, tracks, self._regressor.size)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """What the chain says of one face."""
+
+    points: FloatArray
+    """(68, 2) px."""
+    presence: float
+    coefficients: Coefficients
+    """N = 1, frame px."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceReader:
+    """Detector, landmarks and regressor on single pictures."""
+
+    detector: Detects
+    landmarks: LandmarkNetwork
+    regressor: Regressor
+
+    def measure(self, frame: Frame, box_xyxy: FloatArray) -> Measured | None:
+        """The face in a box (4,) px; None when its points end up outside of the frame."""
+        found = self.landmarks.locate(frame, box_xyxy)
+        if found is None:
+            return None
+        crops = crop_faces(frame, found.tracks, self.regressor.size)
+        return Measured(found.points, found.presence, self.regressor.regress(crops))
+
+
+def face_reader(engines: Mapping[str, Engine], basis: str) -> FaceReader:
+    """The product's stages as a :class:`FaceReader`; basis: the morphable model's identifier."""
+    return FaceReader(detector_stage(engines["detector"], DetectorConfig().min_score),
+                      LandmarkNetwork(engines["landmarks"]), Regressor(engines["regressor"], basis))
 
 
 def detector_stage(engine: Engine, min_score: float) -> FaceDetector:

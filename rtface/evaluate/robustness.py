@@ -22,16 +22,13 @@ import numpy as np
 
 from rtface.evaluate.dataset import Pack, Problem
 from rtface.evaluate.metrics import bootstrap_interval
-from rtface.evaluate.networks import LandmarkNetwork
+from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Paster, hidden_landmarks
 from rtface.evaluate.report import Cell, Report, Table, percent
 from rtface.geometry import FloatArray, boxes_from_landmarks, rotation_matrices
 from rtface.morphable import MorphableModel
-from rtface.stages.crop import crop_faces
-from rtface.stages.detect import Detects
-from rtface.stages.regress import Regressor
 from rtface.synth.head import NOT_FACE_REGIONS
-from rtface.types import Coefficients, Frame
+from rtface.types import Frame
 
 SETS: Final = ("cc0_people", "lfpw_test", "helen_test")
 KINDS: Final = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "phone", "headset", "scarf", "bar")
@@ -56,46 +53,18 @@ class Moved:
     presence_drop: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Chain:
-    """The stages that a picture goes through."""
-
-    detector: Detects
-    landmarks: LandmarkNetwork
-    regressor: Regressor
-    model: MorphableModel
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Measured:
-    """One picture's result."""
-
-    points: FloatArray
-    presence: float
-    coefficients: Coefficients
-
-
-def measure(chain: Chain, frame: Frame, box_xyxy: FloatArray) -> Measured | None:
-    """Landmarks and coefficients from a box (4,) px."""
-    found = chain.landmarks.locate(frame, box_xyxy)
-    if found is None:
-        return None
-    crops = crop_faces(frame, found.tracks, chain.regressor.size)
-    return Measured(found.points, found.presence, chain.regressor.regress(crops))
-
-
-def compare(chain: Chain, clean: Measured, pasted: Measured, hidden: Any) -> dict[str, float]:
+def compare(model: MorphableModel, clean: Measured, pasted: Measured, hidden: Any) -> dict[str, float]:
     """The figures of :class:`Moved` that follow from two results."""
     shift = np.linalg.norm(pasted.points - clean.points, axis=1) / float(
         np.linalg.norm(clean.points[36] - clean.points[45]))
-    keep = ~chain.model.region_mask(*NOT_FACE_REGIONS)
+    keep = ~model.region_mask(*NOT_FACE_REGIONS)
     a, b = clean.coefficients, pasted.coefficients
     still = np.zeros_like(a.expression)
 
     def apart(first: Any, second: Any) -> float:
         return float(np.linalg.norm(first[0, keep] - second[0, keep], axis=1).mean())
 
-    vertices = chain.model.vertices
+    vertices = model.vertices
     between = rotation_matrices(a.rotation)[0].T @ rotation_matrices(b.rotation)[0]
     cosine = np.clip((np.trace(between) - 1) / 2, -1, 1)
     return {"landmarks": float(shift.mean()), "hidden": float(shift[hidden].mean()) if hidden.any() else np.nan,
@@ -105,10 +74,10 @@ def compare(chain: Chain, clean: Measured, pasted: Measured, hidden: Any) -> dic
             "turn_deg": float(np.degrees(np.arccos(cosine))), "presence_drop": clean.presence - pasted.presence}
 
 
-def run(pack: Pack, chain: Chain, *, sets: Sequence[str] = SETS, kinds: Sequence[str] = KINDS, seed: int = 0,
-        settings: Mapping[str, Any] | None = None) -> Report:
+def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence[str] = SETS,
+        kinds: Sequence[str] = KINDS, seed: int = 0, settings: Mapping[str, Any] | None = None) -> Report:
     """Paste every kind once on every clean face."""
-    paster, moved, read, doubtful, lost = Paster(chain.model), [], [], 0, 0
+    paster, moved, read, doubtful, lost = Paster(model), [], [], 0, 0
     for name in sets:
         labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith("annotations.json")
         found = pack.landmarks(name) if labelled else pack.pictures(name)
@@ -116,22 +85,22 @@ def run(pack: Pack, chain: Chain, *, sets: Sequence[str] = SETS, kinds: Sequence
         for number, (sample, pixels) in enumerate(found.pictures()):
             frame = Frame(pixels, number, 0.0)
             box = (boxes_from_landmarks(sample.points[None])[0] if sample.points is not None
-                   else _largest(chain.detector.detect(frame).boxes_xyxy))
-            clean = None if box is None else measure(chain, frame, box)
+                   else _largest(reader.detector.detect(frame).boxes_xyxy))
+            clean = None if box is None else reader.measure(frame, box)
             if box is None or clean is None:
                 found.problems[sample.path] = Problem(sample.path, "no face found")
                 continue
-            if clean.presence < chain.landmarks.min_presence:
+            if clean.presence < reader.landmarks.min_presence:
                 doubtful += 1
                 continue
             for k, kind in enumerate(kinds):
                 pasted = paster.paste(np.random.default_rng([seed, number, k]), pixels, clean.coefficients, kind)
-                after = measure(chain, Frame(pasted.pixels, number, 0.0), box)
+                after = reader.measure(Frame(pasted.pixels, number, 0.0), box)
                 if after is None:
                     lost += 1
                     continue
                 moved.append(Moved(name, kind, pasted.coverage, **compare(
-                    chain, clean, after, hidden_landmarks(clean.points, pasted.cover))))
+                    model, clean, after, hidden_landmarks(clean.points, pasted.cover))))
     groups = [("kind", kind, [m for m in moved if m.kind == kind]) for kind in kinds]
     groups += [("coverage", f"{100 * low:.0f}..{100 * high:.0f} %", [m for m in moved if low <= m.coverage < high])
                for low, high in zip(BINS[:-1], BINS[1:], strict=True)]

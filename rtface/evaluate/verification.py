@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,11 +22,8 @@ from numpy.typing import NDArray
 from rtface.errors import InputError
 from rtface.evaluate.dataset import Pack, Problem, SampleSet
 from rtface.evaluate.metrics import bootstrap_interval
-from rtface.evaluate.networks import LandmarkNetwork
+from rtface.evaluate.networks import FaceReader
 from rtface.evaluate.report import Report, Table, percent, percent_range
-from rtface.stages.crop import crop_faces
-from rtface.stages.detect import Detects
-from rtface.stages.regress import Regressor
 from rtface.types import Coefficients, Frame
 
 SETS: Final = ("lfw",)
@@ -119,25 +115,15 @@ def read_pairs(path: Path, folder: str, folds: int = 10) -> list[Pair]:
     return pairs
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceCoder:
-    """Picture → coefficients of its middle face."""
-
-    detector: Detects
-    landmarks: LandmarkNetwork
-    regressor: Regressor
-
-    def code(self, frame: Frame) -> Coefficients | None:
-        """Coefficients (N = 1), None without a face."""
-        boxes = self.detector.detect(frame).boxes_xyxy
-        if not len(boxes):
-            return None
-        middle = np.array([frame.width, frame.height]) / 2
-        nearest = int(np.argmin(np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)))
-        found = self.landmarks.locate(frame, boxes[nearest])
-        if found is None:
-            return None
-        return self.regressor.regress(crop_faces(frame, found.tracks, self.regressor.size))
+def code(reader: FaceReader, frame: Frame) -> Coefficients | None:
+    """Coefficients (N = 1) of the face nearest to the picture's middle, None without a face."""
+    boxes = reader.detector.detect(frame).boxes_xyxy
+    if not len(boxes):
+        return None
+    middle = np.array([frame.width, frame.height]) / 2
+    nearest = int(np.argmin(np.linalg.norm((boxes[:, :2] + boxes[:, 2:]) / 2 - middle, axis=1)))
+    found = reader.measure(frame, boxes[nearest])
+    return None if found is None else found.coefficients
 
 
 def vectors(coefficients: Coefficients) -> dict[str, Doubles]:
@@ -147,14 +133,14 @@ def vectors(coefficients: Coefficients) -> dict[str, Doubles]:
     return {name: value / max(float(np.linalg.norm(value)), 1e-12) for name, value in parts.items()}
 
 
-def run(pack: Pack, coder: FaceCoder, *, sets: Sequence[str] = SETS,
+def run(pack: Pack, reader: FaceReader, *, sets: Sequence[str] = SETS,
         settings: Mapping[str, Any] | None = None) -> Report:
     """Code every picture once and judge all pairs."""
     read, results = [], []
     for name in sets:
         found = pack.pictures(name)
         pairs = _pairs(pack, name)
-        codes = {sample.path: coder.code(Frame(pixels, number, 0.0))
+        codes = {sample.path: code(reader, Frame(pixels, number, 0.0))
                  for number, (sample, pixels) in enumerate(found.pictures())}
         kept = [pair for pair in pairs if pair.first in codes and pair.second in codes]
         for pair in pairs:

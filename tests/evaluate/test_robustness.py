@@ -8,6 +8,7 @@ import pytest
 
 from rtface.evaluate import robustness as rob
 from rtface.evaluate.commands import EvaluateOptions, evaluate
+from rtface.evaluate.networks import Measured
 from rtface.evaluate.pasting import Paster, hidden_landmarks
 from rtface.geometry import pose_vertices
 from rtface.morphable import MorphableModel
@@ -58,22 +59,21 @@ def test_points_beyond_the_picture_are_not_hidden() -> None:
 
 
 def test_nothing_moves_between_equal_results(model: MorphableModel) -> None:
-    chain = rob.Chain(None, None, None, model)  # type: ignore[arg-type]
     points = np.random.default_rng(0).normal(size=(68, 2)).astype(np.float32)
-    one = rob.Measured(points, 0.9, face())
+    one = Measured(points, 0.9, face())
     hidden = np.arange(68) < 10
-    same = rob.compare(chain, one, one, hidden)
+    same = rob.compare(model, one, one, hidden)
     assert all(abs(value) < 0.03 for value in same.values())
     other = face()
     other.identity[0, 0] = 2.0
     other.rotation[0, 1] = np.radians(10)
-    two = rob.Measured(points + np.float32(1.0), 0.5, other)
-    figures = rob.compare(chain, one, two, hidden)
+    two = Measured(points + np.float32(1.0), 0.5, other)
+    figures = rob.compare(model, one, two, hidden)
     eyes = float(np.linalg.norm(points[36] - points[45]))
     assert figures["landmarks"] == pytest.approx(np.sqrt(2) / eyes, rel=1e-4)
     assert figures["turn_deg"] == pytest.approx(10, abs=0.05) and figures["presence_drop"] == pytest.approx(0.4)
     assert figures["shape_mm"] == pytest.approx(figures["identity_mm"]) and figures["identity_mm"] > 0.2
-    assert np.isnan(rob.compare(chain, one, two, np.zeros(68, bool))["hidden"])
+    assert np.isnan(rob.compare(model, one, two, np.zeros(68, bool))["hidden"])
 
 
 def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
