@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from rtface.contours import PARSING
 from rtface.errors import InputError
 from rtface.geometry import opencv_affine
-from rtface.synth.labels import PARSING
 from rtface.synth.shards import decode
 from rtface.train.data import ByteArray, Shard, ShardStream, degrade, load_shard, random_crop
 
@@ -70,9 +70,9 @@ class DenseStream(ShardStream):
         if rng.random() < 0.5:
             crop, clean, mask, contour = (a[:, ::-1] for a in (crop, clean, mask, contour))
             parsing = MIRRORED_CLASSES[parsing[:, ::-1]]
-        first = [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (crop, clean)]
-        return DenseSample(*first, *(np.ascontiguousarray(a[None]) for a in (mask, contour)),
-                           np.ascontiguousarray(parsing))
+        planes = [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (crop, clean)]
+        planes += [np.ascontiguousarray(a[None]) for a in (mask, contour)]
+        return DenseSample(planes[0], planes[1], planes[2], planes[3], np.ascontiguousarray(parsing))
 
 
 def grown(rng: np.random.Generator, mask: ByteArray) -> ByteArray:
