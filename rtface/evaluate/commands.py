@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
-from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
+from rtface.evaluate import completion, detector, html, landmarks, looks, robustness, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
 from rtface.evaluate.peers import PeerDetector, Peers
@@ -18,6 +18,7 @@ from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
+from rtface.stages.deocclude import NETWORKS as RECIPES
 from rtface.stages.detect import Detects
 
 
@@ -135,6 +136,17 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engi
                               settings={"networks": networks.describe()})
 
 
+def _completion(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "completion", "faces", "sheet", "peers", "peers_only")
+    model = MorphableModel.load()
+    names = ("detector", "landmarks", "regressor", *RECIPES["contour"])
+    with Networks(options.networks, *names, engines=engines) as networks:
+        folder = options.sheet_all
+        return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
+                              sets=options.sets or completion.SETS, settings={"networks": networks.describe()},
+                              look=None if folder is None else lambda rows: completion.worst(rows, folder))
+
+
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
     _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
@@ -144,11 +156,11 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
+    "completion": _completion, "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
     "verification": _verification, "videos": _videos}
 
 
-PICTURED: Final = ("detector", "landmarks", "videos")
+PICTURED: Final = ("completion", "detector", "landmarks", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""
