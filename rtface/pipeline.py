@@ -9,9 +9,11 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Final, Protocol, Self
+
+import numpy as np
 
 from rtface.config import PipelineConfig
 from rtface.errors import InputError
@@ -22,14 +24,14 @@ from rtface.stages.crop import crop_faces
 from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
-from rtface.stages.gaps import GapFiller
+from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
 from rtface.stages.occlude import hidden_points
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.track import FaceTracker
 from rtface.stream import BoundedChannel, ChannelClosed, StageTimer, StageTimes, Worker
-from rtface.types import Array, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
+from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
 """Names of the networks that every pipeline runs."""
@@ -188,6 +190,19 @@ class Pipeline:
                     coefficients.expression, coefficients.identity))
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
                            (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped, completion)
+
+    def add_occlusion(self, result: FrameResult) -> FrameResult:
+        """A result from a journal with what hid its measured faces, found and completed again from its frame."""
+        rows = [k for k, status in enumerate(result.status) if status is FaceStatus.TRACKED]
+        tracks = result.tracks
+        if len(rows) < len(tracks):
+            tracks = FaceTracks(*(getattr(tracks, f.name)[rows] for f in fields(tracks)))
+        size = self._deoccluder.size or self._regressor.size
+        occlusion, completion = self._deoccluder.apply(crop_faces(result.frame, tracks, size), tracks.landmarks)
+        if occlusion is not None and len(rows) < len(result.tracks):
+            order = np.argsort([*rows, *sorted(set(range(len(result.tracks))) - set(rows))], kind="stable")
+            occlusion = with_unmeasured(occlusion, len(result.tracks) - len(rows), order)
+        return replace(result, occlusion=occlusion, completion=completion)
 
     def add_mesh(self, result: FrameResult) -> FrameResult:
         """The result with meshes, when the configuration wants them; runs no network."""
