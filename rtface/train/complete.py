@@ -5,8 +5,8 @@
 
 DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`): the clean twin is the truth, the occluder
 (grown a little) or random strokes are the hole. Loss (contour paper, §3.3): adversarial + L1 over the hole + style,
-and the features' difference as the landmark paper has it. The extractor is a segmentation network trained here, whose features
-are larger than VGG-19's: hence another weight of style than the paper's 250, which --vgg19 takes.
+and the features' difference as the landmark paper has it. The extractor is a segmentation network trained here, whose
+features are larger than VGG-19's: hence another weight of style than the paper's 250, which --vgg19 takes.
 """
 
 from __future__ import annotations

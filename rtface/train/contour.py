@@ -5,7 +5,8 @@
 
 DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`). Visible contours come from the parsing
 labels by the function that the run time uses; the truth is the whole face's contours. Loss (contour paper, §3.2):
-1 adversarial + 11.5 feature matching, and cross-entropy per pixel (--bce), with which a small network learns before the game begins.
+1 adversarial + 11.5 feature matching, and cross-entropy per pixel (--bce), with which a small network learns before
+the game begins.
 """
 
 from __future__ import annotations
