@@ -11,14 +11,15 @@ import numpy as np
 
 from rtface import ops
 from rtface.evaluate import sheets
+from rtface.evaluate.metrics import Floats
 from rtface.evaluate.portraits import look
-from rtface.evaluate.scans import Doubles, Scan, frontal
-from rtface.evaluate.shape import SYSTEMS, Scored
+from rtface.evaluate.scans import Scan, frontal
+from rtface.evaluate.shape import SHOWN_PX, SYSTEMS, Scored
 from rtface.evaluate.sheets import Pixels
 from rtface.morphable import MorphableModel
 
 WORST: Final = 12
-CELL: Final = 260
+CELL: Final = SHOWN_PX
 LIMIT_MM: Final = 5.0
 """Errors from here on have the last colour."""
 FACE_MM: Final = 230.0
@@ -29,12 +30,12 @@ PLAIN: Final = np.array([150, 150, 150], np.uint8)
 TABLE: Final = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0, ::-1]
 
 
-def colors_of(errors_mm: Doubles) -> Pixels:
+def colors_of(errors_mm: Floats) -> Pixels:
     """(P,) mm → (P, 3) uint8 RGB from blue (0) to red (:data:`LIMIT_MM` and more)."""
     return np.asarray(TABLE[(np.clip(errors_mm / LIMIT_MM, 0, 1) * 255).astype(np.uint8)])
 
 
-def heat_map(scan: Scan, errors_mm: Doubles, model: MorphableModel, side: int = CELL) -> Pixels:
+def heat_map(scan: Scan, errors_mm: Floats, model: MorphableModel, side: int = CELL) -> Pixels:
     """(side, side, 3) RGB: the scan with the errors (P,) of its measured points; gray where it was not measured."""
     head = frontal(scan.landmarks, model).apply(scan.vertices)
     placed, _ = look(head, TURN, np.inf, side=side, px_per_mm=side / FACE_MM)

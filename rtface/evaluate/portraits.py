@@ -72,7 +72,7 @@ def behind(rng: np.random.Generator, cluttered: bool, side: int = SIDE) -> Float
 def look(vertices: Doubles, rotation: NDArray[Any], distance_mm: float, *, side: int = SIDE * FINER,
          px_per_mm: float = PX_PER_MM * FINER) -> tuple[FloatArray, FloatArray]:
     """Head space (V, 3) mm → (V, 3) px and depth in mm, and 1/w (V,), through a pinhole camera (inf: parallel rays)."""
-    turned = vertices @ rotation_matrices(np.asarray(rotation, np.float64)[None])[0].T
+    turned = vertices @ rotation_matrices(np.asarray(rotation, np.float32)[None])[0].T
     w = 1 + turned[:, 2] / distance_mm
     placed = np.concatenate([turned[:, :2] * (px_per_mm / w[:, None]) + side / 2, turned[:, 2:]], axis=1)
     return np.ascontiguousarray(placed, np.float32), (1 / w).astype(np.float32)

@@ -80,8 +80,8 @@ def make_scan(name: str, vertices: Doubles, triangles: Ints, landmarks: Doubles,
     """
     measured = np.flatnonzero(face_part(vertices, landmarks))
     if len(measured) < 100:
-        raise InputError(f"{name}: got {len(measured)} points of the scan around its nose, expected at least 100; check "
-                         f"that landmarks and scan have the same unit and origin")
+        raise InputError(f"{name}: got {len(measured)} points of the scan around its nose, expected at least 100; "
+                         f"check that landmarks and scan have the same unit and origin")
     return Scan(name, vertices, triangles, landmarks, measured,
                 templates.regions(vertices[measured], landmarks if all_landmarks is None else all_landmarks))
 
@@ -110,7 +110,7 @@ class Templates:
         """(V,) index into :data:`REGIONS`, −1 elsewhere."""
 
     def bent(self, landmarks: Doubles) -> Doubles:
-        """(V, 3) the mean face on (68, 3) or (7, 3) landmarks; without the jaw's, which lie differently in every set."""
+        """(V, 3) the mean face on (68, 3) or (7, 3) landmarks, the jaw's left out: every set puts them elsewhere."""
         mine, landmarks = ((self._landmarks[17:], landmarks[17:]) if len(landmarks) == len(self._landmarks)
                            else (self._landmarks[list(SEVEN)], landmarks))
         start = fit_similarity(mine, landmarks)
@@ -176,10 +176,11 @@ def read_obj(path: Path) -> Mesh:
     rows: dict[str, list[list[float]]] = {"v": [], "vt": []}
     corners: list[list[int]] = []
     textured: list[list[int]] = []
-    number = 0
+    read = 0
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, 1):
+            for line in file:
+                read += 1
                 words = line.split()
                 if not words:
                     continue
@@ -195,7 +196,7 @@ def read_obj(path: Path) -> Mesh:
     except OSError as exc:
         raise InputError(f"{path}: got {exc.strerror or exc}, expected an OBJ mesh") from exc
     except ValueError as exc:
-        raise InputError(f"{path} line {number}: got {exc}, expected an OBJ mesh; copy it again") from exc
+        raise InputError(f"{path} line {read}: got {exc}, expected an OBJ mesh; copy it again") from exc
     triangles = np.array(corners, np.int32).reshape(-1, 3)
     if not len(vertices) or (len(triangles) and not 0 <= triangles.min() <= triangles.max() < len(vertices)):
         raise InputError(f"{path}: got {len(vertices)} vertices and {len(triangles)} triangles with numbers beyond "

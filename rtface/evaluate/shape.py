@@ -25,7 +25,7 @@ much views differ, nothing about other people.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -39,6 +39,7 @@ from rtface.evaluate.report import Cell, Report, Table
 from rtface.evaluate.scans import REGIONS, SEVEN, Doubles, Scan, Templates
 from rtface.evaluate.shape_cases import PEOPLE, SYNTHETIC, Case, people_cases, scan_cases
 from rtface.evaluate.shape_layouts import LAYOUTS
+from rtface.evaluate.sheets import Pixels, fit
 from rtface.evaluate.surface import Surface
 from rtface.evaluate.verification import code
 from rtface.geometry import FloatArray
@@ -48,6 +49,7 @@ from rtface.types import Coefficients, Frame
 
 SETS: Final = ("james", SYNTHETIC)
 SYSTEMS: Final = ("rtface", "mean face")
+SHOWN_PX: Final = 260
 MEASURES: Final = ("anchored", "median", "mean", "sd", "p90", "metric")
 """Figures of one picture; ``metric`` is the median without scale."""
 
@@ -55,8 +57,8 @@ MEASURES: Final = ("anchored", "median", "mean", "sd", "p90", "metric")
 class Errors(NamedTuple):
     """One mesh against one scan, mm."""
 
-    points: Doubles
-    """(P,) distances after ICP, of the scan's measured points."""
+    points: FloatArray
+    """(P,) float32 distances after ICP, of the scan's measured points."""
     values: Mapping[str, float]
     """By :data:`MEASURES`, :data:`rtface.evaluate.scans.REGIONS` and ``identity``; NaN where there is none."""
 
@@ -67,6 +69,7 @@ class Scored:
 
     set_name: str
     case: Case
+    """With a small picture."""
     glasses: bool
     errors: Mapping[str, Errors] | None
     """By system; None where no face was found."""
@@ -91,7 +94,7 @@ def scan_to_mesh(scan: Scan, vertices: Doubles, triangles: Any, landmarks: Doubl
         rows = np.flatnonzero(scan.regions[name])
         values[name] = float("nan") if not len(rows) else float(
             distances(fit_surface(points[rows], surface, settled, scaled=False), rows).mean())
-    return Errors(after, values)
+    return Errors(after.astype(np.float32), values)
 
 
 def corresponding(first: Doubles, second: Doubles) -> float:
@@ -105,13 +108,17 @@ class Ruler:
     def __init__(self, model: MorphableModel) -> None:
         self.model = model
         self._face = ~model.region_mask(*NOT_FACE_REGIONS)
-        self._triangles = np.concatenate([model.triangles[self._face[model.triangles].any(axis=1)],
-                                          model.eyes.triangles + len(model.mean)])
+        self._triangles = np.concatenate([model.triangles, model.eyes.triangles + len(model.mean)])
 
     def mesh(self, identity: FloatArray, expression: FloatArray) -> Doubles:
         """Coefficients (1, 80) and (1, 64) → (V, 3) mm of the face and then of the eyeballs, which scans show too."""
         parts = [self.model.vertices(identity, expression)[0], self.model.eye_vertices(identity, expression)[0]]
         return np.concatenate(parts).astype(np.float64)
+
+    def prediction(self, coefficients: Coefficients) -> tuple[Doubles, Any, Doubles]:
+        """The face of one person (N = 1) without expression: (V, 3) mm, (F, 3), and its seven landmarks (7, 3)."""
+        mesh = self.mesh(coefficients.identity, np.zeros_like(coefficients.expression))
+        return mesh, self._triangles, mesh[self.model.landmarks68[list(SEVEN)]]
 
     def measure(self, case: Case, coefficients: Coefficients) -> dict[str, Errors]:
         """Coefficients of one face (N = 1) against a case, by system."""
@@ -149,7 +156,8 @@ def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence
         read.append(found)
         for number, case in enumerate(cases):
             plain = code(reader, Frame(case.pixels, number, 0.0))
-            scored.append(Scored(name, case, False, None if plain is None else ruler.measure(case, plain)))
+            scored.append(Scored(name, _small(case, case.name, case.pixels), False,
+                                 None if plain is None else ruler.measure(case, plain)))
             if plain is None:
                 found.problems[case.name] = Problem(case.name, "no face found")
                 continue
@@ -158,7 +166,8 @@ def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence
             rng = np.random.default_rng([seed, number])
             pasted = paster.paste(rng, case.pixels, plain, "glasses").pixels
             worn = code(reader, Frame(pasted, number, 0.0))
-            scored.append(Scored(name, _with(case, pasted), True, None if worn is None else ruler.measure(case, worn)))
+            scored.append(Scored(name, _small(case, f"{case.name}, glasses", pasted), True,
+                                 None if worn is None else ruler.measure(case, worn)))
             if worn is None:
                 found.problems[f"{case.name} with glasses"] = Problem(case.name, "no face found with glasses")
         progress(f"{name}: {len(found)} pictures")
@@ -185,8 +194,9 @@ def _open(pack: Pack, name: str, layout: str, templates: Templates, people: int)
     return found, scan_cases(pack, name, found, templates)
 
 
-def _with(case: Case, pixels: Any) -> Case:
-    return Case(f"{case.name}, glasses", case.person, case.group, pixels, case.scan, case.neutral, case.identity)
+def _small(case: Case, name: str, pixels: Pixels) -> Case:
+    """The case with a small picture: sets have hundreds of large ones."""
+    return replace(case, name=name, pixels=fit(pixels, SHOWN_PX, SHOWN_PX))
 
 
 def person_means(values: Doubles, people: Sequence[str]) -> Doubles:
@@ -250,7 +260,7 @@ def _face_table(lines: Sequence[Mapping[str, Any]]) -> Table:
         [*_start(line), line["pictures"], line["found"], _mm(line["median"]), _range(line["median_95"]),
          _mm(line["mean"]), _mm(line["sd"]), _mm(line["p90"]), _range(line["p90_95"]), _mm(line["anchored"]),
          _mm(line["metric"])] for line in lines]
-    return Table("Scan to mesh in mm (ICP with scale; anchored: median by landmarks alone; in mm: median without scale)",
+    return Table("Scan to mesh, mm (ICP with scale; anchored: median by landmarks alone; in mm: median without scale)",
                  ("set", "view", "pasted", "system", "pictures", "found", "median", "95 %", "mean", "sd", "90 %",
                   "95 % of it", "anchored", "in mm"), rows)
 

@@ -134,4 +134,4 @@ def _points(path: Path) -> Doubles:
     try:
         return np.array(json.loads(path.read_text(encoding="utf-8"))["points3d"], np.float64)
     except (OSError, ValueError, TypeError, KeyError) as exc:
-        raise InputError(f"{path}: got {type(exc).__name__} {exc}, expected 'points3d' with 68 rows of x, y, z") from exc
+        raise InputError(f"{path}: got {type(exc).__name__} {exc}, expected 'points3d' with 68 rows x, y, z") from exc

@@ -34,6 +34,7 @@ of its 100 identity modes, painted with the mean skin of rtface's basis and rend
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +44,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from rtface import ops
 from rtface.errors import InputError, RtfaceError
 from rtface.evaluate.dataset import CLIPS, FREE, PICTURES, Problem, Sample, SampleSet
 from rtface.evaluate.portraits import VIEWS, portray
@@ -60,7 +62,8 @@ from rtface.evaluate.scans import (
     read_picked_points,
 )
 from rtface.evaluate.shape_cases import Case
-from rtface.io import open_source, read_picture
+from rtface.geometry import FloatArray
+from rtface.io import check_output_folder, open_source, read_picture, write_atomic
 from rtface.stages.mesh import srgb
 
 Layout = Callable[[Path, SampleSet, Templates], Iterator[Case]]
@@ -73,6 +76,7 @@ ICT_SEED: Final = 20_251_122
 ICT_FACE: Final = 11_248
 """Vertices of face, head and neck; mouth, teeth and what belongs to the eyes come after them."""
 ICT_EYEBALLS: Final = (21_451, 24_591)
+IRIS_MM: Final = 6.0
 REALY_KEYPOINTS: Final = 85
 
 
@@ -93,6 +97,22 @@ def now(folder: Path, found: SampleSet, templates: Templates) -> Iterator[Case]:
         pixels = _pixels(found, folder, pictures / subject / challenge / name)
         if scan is not None and pixels is not None:
             yield _case(found, f"{subject}/{challenge}/{name}", subject, challenge, pixels, scan)
+
+
+def write_now_prediction(folder: Path, name: str, vertices: Doubles, triangles: NDArray[Any],
+                         landmarks: Doubles) -> None:
+    """Write one result as NoW's scorer reads it: SUBJECT/CHALLENGE/IMG_0001.obj in mm, and .npy with (7, 3) points.
+
+    name: of the picture, SUBJECT/CHALLENGE/IMG_0001.jpg. Raises OutputError.
+    """
+    path = folder / Path(name).with_suffix(".obj")
+    lines = [f"v {x:.4f} {y:.4f} {z:.4f}" for x, y, z in from_file_axes(vertices).tolist()]
+    lines += [f"f {a} {b} {c}" for a, b, c in (np.asarray(triangles) + 1).tolist()]
+    check_output_folder(path.parent)
+    write_atomic(path, ("\n".join(lines) + "\n").encode())
+    points = io.BytesIO()
+    np.save(points, from_file_axes(landmarks))
+    write_atomic(path.with_suffix(".npy"), points.getvalue())
 
 
 def micc(folder: Path, found: SampleSet, templates: Templates) -> Iterator[Case]:
@@ -171,11 +191,13 @@ def ict(folder: Path, found: SampleSet, templates: Templates) -> Iterator[Case]:
         points = vertices[rows]
         name = f"ICT person {number}"
         scan = make_scan(name, vertices[:ICT_FACE], neutral.triangles[face], points[list(SEVEN)], templates, points)
-        colors = _painted(vertices, points, templates, eyes=np.unique(neutral.triangles[eyes]))
         head = frontal(points, templates.model).apply(vertices)
+        colors = _painted(vertices, points, templates, np.unique(neutral.triangles[eyes]))
+        light = _light(head, neutral.triangles[face | eyes])
+        shades = (srgb(colors * light[:, None]) * 255).astype(np.uint8)
         shown = Mesh(vertices, neutral.triangles[face | eyes], None, None)
         for k, view in enumerate(VIEWS[number % 2::2]):
-            pixels = portray(shown, head, colors, view, np.random.default_rng([ICT_SEED, number, k]))
+            pixels = portray(shown, head, shades, view, np.random.default_rng([ICT_SEED, number, k]))
             yield _case(found, f"{name} {view.group} {k}", name, view.group, pixels, scan, rights=FREE)
 
 
@@ -189,13 +211,23 @@ def _ict_landmarks(path: Path) -> NDArray[np.intp]:
     return rows
 
 
-def _painted(vertices: Doubles, landmarks: Doubles, templates: Templates, eyes: NDArray[Any]) -> NDArray[np.uint8]:
-    """(V, 3) uint8 RGB: the basis' mean skin under light from the front and above, and white eyeballs."""
-    model = templates.model
-    nearest = templates.nearest_vertices(vertices, landmarks)
-    colors = (srgb(model.albedo_mean) * 255).astype(np.uint8)[nearest]
-    colors[eyes] = (225, 220, 215)
+def _painted(vertices: Doubles, landmarks: Doubles, templates: Templates, eyes: NDArray[Any]) -> FloatArray:
+    """(V, 3) linear RGB: the basis' mean skin, and white eyeballs with dark irises."""
+    colors: FloatArray = templates.model.albedo_mean[templates.nearest_vertices(vertices, landmarks)].copy()
+    for side in (-1, 1):
+        ball = eyes[(vertices[eyes, 0] - vertices[eyes, 0].mean()) * side > 0]
+        colors[ball] = 0.6
+        if len(ball):
+            front = ball[vertices[ball, 2].argmin()]
+            colors[ball[np.linalg.norm(vertices[ball] - vertices[front], axis=1) < IRIS_MM]] = 0.06
     return colors
+
+
+def _light(head: Doubles, triangles: NDArray[Any]) -> FloatArray:
+    """(V,) brightness under soft light from the front and above."""
+    normals = ops.vertex_normals(np.ascontiguousarray(head[None], np.float32), np.ascontiguousarray(triangles))[0]
+    light: FloatArray = (0.5 + 0.6 * np.clip(normals @ np.array([0.2, -0.5, -0.84], np.float32), 0, 1)).clip(0, 1)
+    return light
 
 
 LAYOUTS: Final[Mapping[str, Layout]] = {"now": now, "micc": micc, "realy": realy, "ict": ict}

@@ -84,10 +84,10 @@ class Surface:
         for level in range(1, len(self._low)):
             left = self._apart(points, every, 2 * node, level) <= self._apart(points, every, 2 * node + 1, level)
             node = 2 * node + np.where(left, 0, 1)
-        bound = self._measure(points, every, node)[0]
+        bound = self._measure(points, every, node)[0] * (1 + 1e-9) + _TINY  # rounding must not lose the nearest box
         who, node = every, np.zeros(len(points), np.intp)
         for level in range(1, len(self._low)):
-            who, node = np.repeat(who, 2), (2 * node[:, None] + [0, 1]).ravel()
+            who, node = np.repeat(who, 2), np.stack([2 * node, 2 * node + 1], axis=1).ravel()
             near = self._apart(points, who, node, level) <= bound[who]
             who, node = who[near], node[near]
         squared, place, row = self._measure(points, who, node)
@@ -101,8 +101,7 @@ class Surface:
         """Squared distance of points to boxes, 0 inside."""
         at = points[who]
         outside = np.maximum(np.maximum(self._low[level][node] - at, at - self._high[level][node]), 0)
-        squared: Doubles = np.einsum("ij,ij->i", outside, outside)
-        return squared
+        return np.asarray(np.einsum("ij,ij->i", outside, outside), np.float64)
 
     def _measure(self, points: Doubles, who: Ints, node: Ints) -> tuple[Doubles, Doubles, Ints]:
         """Squared distance, place and sorted row of the nearest triangle in a leaf, per (point, leaf)."""
