@@ -12,9 +12,9 @@ from rtface.evaluate.surface import Surface
 
 Doubles = NDArray[np.float64]
 ICP_STEPS: Final = 40
-ICP_POINTS: Final = 800
+ICP_POINTS: Final = 500
 """At most so many points steer the alignment; the distances are measured at all of them afterwards."""
-ICP_TOLERANCE: Final = 1e-4
+ICP_TOLERANCE: Final = 5e-4
 """Relative gain of the root mean square below which it has settled."""
 
 

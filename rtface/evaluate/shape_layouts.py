@@ -215,7 +215,7 @@ def _painted(vertices: Doubles, landmarks: Doubles, templates: Templates, eyes: 
     """(V, 3) linear RGB: the basis' mean skin, and white eyeballs with dark irises."""
     colors: FloatArray = templates.model.albedo_mean[templates.nearest_vertices(vertices, landmarks)].copy()
     for side in (-1, 1):
-        ball = eyes[(vertices[eyes, 0] - vertices[eyes, 0].mean()) * side > 0]
+        ball = eyes[(vertices[eyes, 0] - landmarks[[36, 45], 0].mean()) * side > 0]
         colors[ball] = 0.6
         if len(ball):
             front = ball[vertices[ball, 2].argmin()]

@@ -122,6 +122,7 @@ def test_a_drawn_person_is_where_its_scan_is(model: MorphableModel) -> None:
 def test_the_protocol_renders_a_scan_and_shows_the_worst(order: int, tmp_path: Path,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtface.evaluate.shape_cases.VIEWS", VIEWS[::9])
+    monkeypatch.setattr("rtface.evaluate.alignment.ICP_POINTS", 100)
     pack = pack_with_a_scan(tmp_path / "pack", MorphableModel.load(), np.argsort(ORDERS[order]).tolist())
     report = evaluate("shape", EvaluateOptions(data=pack, sets=("james",), sheet_all=tmp_path / "private"),
                       engines=blobs.engines())
