@@ -10,7 +10,20 @@ from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
-from rtface.evaluate import completion, detector, html, landmarks, looks, robustness, sheets, verification, videos
+from rtface.evaluate import (
+    completion,
+    detector,
+    heatmaps,
+    html,
+    landmarks,
+    looks,
+    robustness,
+    shape,
+    shape_layouts,
+    sheets,
+    verification,
+    videos,
+)
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
 from rtface.evaluate.peers import PeerDetector, Peers
@@ -21,6 +34,8 @@ from rtface.morphable import MorphableModel
 from rtface.stages.deocclude import NETWORKS as RECIPES
 from rtface.stages.detect import Detects
 
+PACK: Final = "pack"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateOptions:
@@ -28,6 +43,8 @@ class EvaluateOptions:
 
     data: Path
     """The evaluation pack's folder."""
+    layout: str = PACK
+    """How the data lie in their folder: an evaluation pack, or as their publishers lay them out."""
     networks: NetworkOptions = NetworkOptions()
     peers: Path | None = None
     """Folder of third-party networks to compare with."""
@@ -62,7 +79,11 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
         sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
-    report = PROTOCOLS[protocol](Pack(options.data), options, engines or {}, progress)
+    if options.layout not in (PACK, *LAYOUTS.get(protocol, ())):
+        raise InputError(f"--layout: got {options.layout!r}, but the protocol {protocol} reads "
+                         f"{', '.join((PACK, *LAYOUTS.get(protocol, ())))}")
+    pack = Pack(options.data) if options.layout == PACK else Pack.bare(options.data)
+    report = PROTOCOLS[protocol](pack, options, engines or {}, progress)
     if not report.results:
         names = ", ".join(found.name for found in report.sets)
         problems = [str(problem) for found in report.sets for problem in found.problems.values()]
@@ -147,6 +168,19 @@ def _completion(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engi
                               look=None if folder is None else lambda rows: completion.worst(rows, folder))
 
 
+def _shape(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "shape", "faces", "sheet", "peers", "peers_only", *(("sets",) if options.layout != PACK else ()))
+    model, folder = MorphableModel.load(), options.sheet_all
+    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
+        return shape.run(pack, face_reader(networks.engines, model.basis_id), model, sets=options.sets or shape.SETS,
+                         layout=options.layout, settings={"networks": networks.describe()}, progress=progress,
+                         look=None if folder is None else
+                         lambda scored: heatmaps.worst_shapes(scored, model, folder),
+                         predicted=None if folder is None or options.layout != "now" else
+                         lambda case, ruler, found: shape_layouts.write_now_prediction(
+                             folder / "now", case.name, *ruler.prediction(found)))
+
+
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
     _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
@@ -156,11 +190,13 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "completion": _completion, "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
+    "completion": _completion, "detector": _detector, "landmarks": _landmarks, "robustness": _robustness, "shape": _shape,
     "verification": _verification, "videos": _videos}
 
 
-PICTURED: Final = ("completion", "detector", "landmarks", "videos")
+LAYOUTS: Final[Mapping[str, tuple[str, ...]]] = {"shape": tuple(shape_layouts.LAYOUTS)}
+"""Layouts beside the pack's that a protocol reads."""
+PICTURED: Final = ("completion", "detector", "landmarks", "shape", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""
@@ -173,6 +209,8 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
     set for instance, is told on the page and does not stop the others.
     """
+    if options.layout != PACK:
+        raise InputError(f"--layout: got {options.layout!r} with all, expected it with one protocol; leave it out")
     _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
     folder = sheets.private_folder(out)
     sections = []

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,6 +177,23 @@ class Pack:
             if item.get("set") == name and _is(path, PICTURES) and path not in seen:
                 found.problems[path] = Problem(path, f"picture without a label in {labels}")
         found.samples = tuple(samples)
+        return found
+
+    @classmethod
+    def bare(cls, folder: Path) -> Self:
+        """A folder without an index, for sets in their publishers' own layouts; InputError when it is no folder."""
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: got no such folder, expected the one of a data set; give it with --data")
+        pack = cls.__new__(cls)
+        pack.folder, pack.sets, pack._items = Path(folder), {}, {}
+        return pack
+
+    def files(self, name: str) -> SampleSet:
+        """All files of a set, whatever they are; InputError when the pack has no such set."""
+        found = SampleSet(name, (), int(self._info(name).get("files", 0)))
+        paths = [path for path, item in self._items.items() if item.get("set") == name]
+        samples = [self._sample(path, found) for path in sorted(paths)]
+        found.samples = tuple(sample for sample in samples if sample is not None)
         return found
 
     def pictures(self, name: str) -> SampleSet:

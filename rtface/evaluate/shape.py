@@ -1,0 +1,286 @@
+"""Protocol ``shape``: how far the reconstructed face lies from the measured one, in millimetres.
+
+A mesh is brought onto a scan, and every point of the scan's face is measured against the mesh's triangles:
+
+- ``anchored``: aligned by seven landmarks alone (:data:`rtface.evaluate.scans.SEVEN`), with scale.
+- ``ICP``: then by the surface, with scale, as the benchmark NoW does (Sanyal et al., CVPR 2019), over the ball around
+  the nose that it compares; median, mean, standard deviation, and the ``90 %`` largest error (the one that 90 % of a
+  picture's points stay below), which the papers give for MICC Florence. NoW pools the points of all pictures; here
+  each picture gives its own figure and pictures are averaged, so that intervals are those of people and pictures.
+- ``in mm``: the same without scale: what the mesh says about size counts.
+- Regions as in REALY (Chai et al., ECCV 2022): nose, mouth, forehead, cheeks, each aligned on its own (turned and
+  shifted, from the ICP of the face) before its mean error is taken. REALY's bending of the scan before it is compared
+  is left out, so these figures are lower than REALY's and not to be compared with its tables.
+- ``identity``: where the basis drew the face, the mean distance of corresponding vertices of the face without
+  expression, after the best similarity: no point can slide to a nearer one.
+
+Beside ``rtface`` stands the ``mean face``: mean identity under the same predicted expression, measured in the same
+way. What does not come nearer than it knows nothing about who is seen. Everything is measured again with eyeglasses of
+the factory pasted on the picture. A picture without a face found is counted and left out of the means.
+
+Intervals are over people, each with the mean of their pictures; for a set of one person, over pictures: they say how
+much views differ, nothing about other people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from rtface.evaluate.alignment import Similarity, fit_similarity, fit_surface
+from rtface.evaluate.dataset import Pack, Problem, SampleSet
+from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.networks import FaceReader
+from rtface.evaluate.pasting import Paster
+from rtface.evaluate.report import Cell, Report, Table
+from rtface.evaluate.scans import REGIONS, SEVEN, Doubles, Scan, Templates
+from rtface.evaluate.shape_cases import PEOPLE, SYNTHETIC, Case, people_cases, scan_cases
+from rtface.evaluate.shape_layouts import LAYOUTS
+from rtface.evaluate.sheets import Pixels, fit
+from rtface.evaluate.surface import Surface
+from rtface.evaluate.verification import code
+from rtface.geometry import FloatArray
+from rtface.morphable import MorphableModel
+from rtface.synth.head import NOT_FACE_REGIONS
+from rtface.types import Coefficients, Frame
+
+SETS: Final = ("james", SYNTHETIC)
+SYSTEMS: Final = ("rtface", "mean face")
+SHOWN_PX: Final = 260
+MEASURES: Final = ("anchored", "median", "mean", "sd", "p90", "metric")
+"""Figures of one picture; ``metric`` is the median without scale."""
+
+
+class Errors(NamedTuple):
+    """One mesh against one scan, mm."""
+
+    points: FloatArray
+    """(P,) float32 distances after ICP, of the scan's measured points."""
+    values: Mapping[str, float]
+    """By :data:`MEASURES`, :data:`rtface.evaluate.scans.REGIONS` and ``identity``; NaN where there is none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """One picture, with or without glasses."""
+
+    set_name: str
+    case: Case
+    """With a small picture."""
+    glasses: bool
+    errors: Mapping[str, Errors] | None
+    """By system; None where no face was found."""
+
+
+def scan_to_mesh(scan: Scan, vertices: Doubles, triangles: Any, landmarks: Doubles) -> Errors:
+    """Measure a mesh (V, 3), (F, 3) with its seven landmarks (7, 3), in mm and any pose, against a scan."""
+    surface, points = Surface(vertices, triangles), scan.points
+
+    def distances(scan_from_mesh: Similarity, rows: Any = slice(None)) -> Doubles:
+        away: Doubles = surface.nearest(scan_from_mesh.undo(points[rows])).distance * scan_from_mesh.scale
+        return away
+
+    anchor = fit_similarity(landmarks, scan.landmarks)
+    settled = fit_surface(points, surface, anchor)
+    rigid = fit_surface(points, surface, fit_similarity(landmarks, scan.landmarks, scaled=False), scaled=False)
+    after = distances(settled)
+    values = {"anchored": float(np.median(distances(anchor))), "median": float(np.median(after)),
+              "mean": float(after.mean()), "sd": float(after.std()), "p90": float(np.quantile(after, 0.9)),
+              "metric": float(np.median(distances(rigid)))}
+    for name in REGIONS:
+        rows = np.flatnonzero(scan.regions[name])
+        values[name] = float("nan") if not len(rows) else float(
+            distances(fit_surface(points[rows], surface, settled, scaled=False), rows).mean())
+    return Errors(after.astype(np.float32), values)
+
+
+def corresponding(first: Doubles, second: Doubles) -> float:
+    """Mean distance of vertices (V, 3) from their partners (V, 3) after the best similarity."""
+    return float(np.linalg.norm(fit_similarity(first, second).apply(first) - second, axis=1).mean())
+
+
+class Ruler:
+    """Measures coefficients against scans."""
+
+    def __init__(self, model: MorphableModel) -> None:
+        self.model = model
+        self._face = ~model.region_mask(*NOT_FACE_REGIONS)
+        self._triangles = np.concatenate([model.triangles, model.eyes.triangles + len(model.mean)])
+
+    def mesh(self, identity: FloatArray, expression: FloatArray) -> Doubles:
+        """Coefficients (1, 80) and (1, 64) → (V, 3) mm of the face and then of the eyeballs, which scans show too."""
+        parts = [self.model.vertices(identity, expression)[0], self.model.eye_vertices(identity, expression)[0]]
+        return np.concatenate(parts).astype(np.float64)
+
+    def prediction(self, coefficients: Coefficients) -> tuple[Doubles, Any, Doubles]:
+        """The face of one person (N = 1) without expression: (V, 3) mm, (F, 3), and its seven landmarks (7, 3)."""
+        mesh = self.mesh(coefficients.identity, np.zeros_like(coefficients.expression))
+        return mesh, self._triangles, mesh[self.model.landmarks68[list(SEVEN)]]
+
+    def measure(self, case: Case, coefficients: Coefficients) -> dict[str, Errors]:
+        """Coefficients of one face (N = 1) against a case, by system."""
+        expression = coefficients.expression * np.float32(not case.neutral)
+        out = {}
+        for system, identity in zip(SYSTEMS, (coefficients.identity, np.zeros_like(coefficients.identity)),
+                                    strict=True):
+            mesh = self.mesh(identity, expression)
+            errors = scan_to_mesh(case.scan, mesh, self._triangles, mesh[self.model.landmarks68[list(SEVEN)]])
+            out[system] = errors._replace(values={**errors.values, "identity": self._identity(case, identity)})
+        return out
+
+    def _identity(self, case: Case, identity: FloatArray) -> float:
+        if case.identity is None:
+            return float("nan")
+        still = np.zeros((1, len(self.model.expression_names)), np.float32)
+        found, true = (self.model.vertices(rows, still)[0, self._face] for rows in (identity, case.identity[None]))
+        return corresponding(found, true)
+
+
+def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence[str] = SETS, layout: str = "pack",
+        people: int = PEOPLE, seed: int = 0, settings: Mapping[str, Any] | None = None,
+        look: Callable[[Sequence[Scored]], None] | None = None,
+        predicted: Callable[[Case, Ruler, Coefficients], None] | None = None,
+        progress: Callable[[str], None] = lambda line: None) -> Report:
+    """Measure sets of the pack, or with ``layout`` one of :data:`rtface.evaluate.shape_layouts.LAYOUTS` in its folder.
+
+    look: gets everything that was scored. predicted: gets every result on a picture without pasted glasses.
+    """
+    ruler, paster, templates = Ruler(model), Paster(model), Templates(model)
+    scored: list[Scored] = []
+    read: list[SampleSet] = []
+    for name in sets if layout == "pack" else (layout,):
+        found, cases = _open(pack, name, layout, templates, people)
+        read.append(found)
+        for number, case in enumerate(cases):
+            plain = code(reader, Frame(case.pixels, number, 0.0))
+            scored.append(Scored(name, _small(case, case.name, case.pixels), False,
+                                 None if plain is None else ruler.measure(case, plain)))
+            if plain is None:
+                found.problems[case.name] = Problem(case.name, "no face found")
+                continue
+            if predicted is not None:
+                predicted(case, ruler, plain)
+            rng = np.random.default_rng([seed, number])
+            pasted = paster.paste(rng, case.pixels, plain, "glasses").pixels
+            worn = code(reader, Frame(pasted, number, 0.0))
+            scored.append(Scored(name, _small(case, f"{case.name}, glasses", pasted), True,
+                                 None if worn is None else ruler.measure(case, worn)))
+            if worn is None:
+                found.problems[f"{case.name} with glasses"] = Problem(case.name, "no face found with glasses")
+        progress(f"{name}: {len(found)} pictures")
+    if look is not None:
+        look(scored)
+    results = [line for name in dict.fromkeys(row.set_name for row in scored)
+               for line in _lines(name, [row for row in scored if row.set_name == name])]
+    alone = [name for name in dict.fromkeys(row.set_name for row in scored)
+             if len({row.case.person for row in scored if row.set_name == name}) == 1]
+    notes = [f"{name}: one person; its intervals are over pictures and say nothing about other people"
+             for name in alone]
+    return Report("shape", [_face_table(results), _region_table(results), _knowledge_table(results)], results, read,
+                  {**(settings or {}), "layout": layout, "people": people, "seed": seed}, notes)
+
+
+def _open(pack: Pack, name: str, layout: str, templates: Templates, people: int) -> tuple[SampleSet, Iterable[Case]]:
+    if layout != "pack":
+        found = SampleSet(layout, (), 0)
+        return found, LAYOUTS[layout](pack.folder, found, templates)
+    if name == SYNTHETIC:
+        found = SampleSet(name, (), 0)
+        return found, people_cases(found, templates, people)
+    found = pack.files(name)
+    return found, scan_cases(pack, name, found, templates)
+
+
+def _small(case: Case, name: str, pixels: Pixels) -> Case:
+    """The case with a small picture: sets have hundreds of large ones."""
+    return replace(case, name=name, pixels=fit(pixels, SHOWN_PX, SHOWN_PX))
+
+
+def person_means(values: Doubles, people: Sequence[str]) -> Doubles:
+    """(N,) values of pictures → one mean per person; the values themselves where all are of one person."""
+    names = np.array(people)
+    each = dict.fromkeys(people)
+    return values if len(each) < 2 else np.array([values[names == name].mean() for name in each])
+
+
+def _lines(name: str, rows: Sequence[Scored]) -> list[dict[str, Any]]:
+    groups = [("all", rows), *((group, [row for row in rows if row.case.group == group])
+                               for group in dict.fromkeys(row.case.group for row in rows))]
+    return [figures(name, group, glasses, system, [row for row in members if row.glasses == glasses])
+            for group, members in groups for glasses in (False, True) for system in SYSTEMS]
+
+
+def figures(set_name: str, group: str, glasses: bool, system: str, rows: Sequence[Scored]) -> dict[str, Any]:
+    """Means over people with 95 % intervals, and how much nearer than the mean face they are (same pictures)."""
+    found = [row for row in rows if row.errors is not None]
+    people = [row.case.person for row in found]
+    line: dict[str, Any] = {"set": set_name, "group": group, "glasses": glasses, "system": system,
+                            "pictures": len(rows), "found": len(found), "people": len(set(people))}
+
+    def values(who: str, measure: str) -> Doubles:
+        each = np.array([row.errors[who].values[measure] for row in found if row.errors is not None])
+        return person_means(each, people)
+
+    for measure in (*MEASURES, *REGIONS, "identity"):
+        mine = values(system, measure)
+        line[measure] = float(mine.mean()) if len(mine) else float("nan")
+        line[f"{measure}_95"] = bootstrap_interval(mine, lambda r: float(r.mean()))
+        if system != SYSTEMS[1]:
+            gain = values(SYSTEMS[1], measure) - mine
+            line[f"{measure}_gain"] = float(gain.mean()) if len(gain) else float("nan")
+            line[f"{measure}_gain_95"] = bootstrap_interval(gain, lambda r: float(r.mean()))
+    return line
+
+
+def verdict(interval: tuple[float, float]) -> str:
+    """Whether a gain in mm over the mean face is one, by its 95 % interval."""
+    low, high = interval
+    if not np.isfinite(low + high):
+        return "-"
+    return "nearer than the mean face" if low > 0 else "worse than the mean face" if high < 0 else "no difference seen"
+
+
+def _mm(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "-"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return "{:.2f}..{:.2f}".format(*interval) if np.isfinite(sum(interval)) else "-"
+
+
+def _start(line: Mapping[str, Any]) -> list[Cell]:
+    return [line["set"], line["group"], "glasses" if line["glasses"] else "none", line["system"]]
+
+
+def _face_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = [
+        [*_start(line), line["pictures"], line["found"], _mm(line["median"]), _range(line["median_95"]),
+         _mm(line["mean"]), _mm(line["sd"]), _mm(line["p90"]), _range(line["p90_95"]), _mm(line["anchored"]),
+         _mm(line["metric"])] for line in lines]
+    return Table("Scan to mesh, mm (ICP with scale; anchored: median by landmarks alone; in mm: median without scale)",
+                 ("set", "view", "pasted", "system", "pictures", "found", "median", "95 %", "mean", "sd", "90 %",
+                  "95 % of it", "anchored", "in mm"), rows)
+
+
+def _region_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = [
+        [*_start(line), *(cell for name in REGIONS for cell in (_mm(line[name]), _range(line[f"{name}_95"])))]
+        for line in lines if line["group"] == "all"]
+    return Table("Scan to mesh by region, mean in mm, each region aligned on its own",
+                 ("set", "view", "pasted", "system", *(c for name in REGIONS for c in (name, "95 %"))), rows)
+
+
+def _knowledge_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = []
+    for line in lines:
+        for measure, title in (("median", "median"), ("p90", "90 %"), ("metric", "in mm"), ("identity", "identity")):
+            if line["system"] == SYSTEMS[0] and np.isfinite(line[measure]) and line["group"] == "all":
+                interval = line[f"{measure}_gain_95"]
+                rows.append([line["set"], "glasses" if line["glasses"] else "none", title, _mm(line[measure]),
+                             _mm(line[measure] + line[f"{measure}_gain"]), _mm(line[f"{measure}_gain"]),
+                             _range(interval), verdict(interval)])
+    return Table("Against the mean face, mm (identity: corresponding vertices without expression)",
+                 ("set", "pasted", "figure", "rtface", "mean face", "nearer by", "95 %", "verdict"), rows)
