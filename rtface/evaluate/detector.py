@@ -83,7 +83,7 @@ def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets:
     ``rtface`` must give its detections from :data:`LOWEST_SCORE` on; ``min_score`` is its threshold in use.
     ``look`` gets what was seen, for pictures of where the detectors disagree.
     """
-    read = [_open(pack, name) for name in sets]
+    read = [pack.faces(name) for name in sets]
     seen = [record for found in read for record in _look(found, detectors)]
     if look is not None:
         look(seen)
@@ -105,11 +105,6 @@ def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets:
     return Report("detector", [_table(results), _sweep_table(sweep), _size_table(sizes)],
                   [*results, *sweep, *sizes, *refits], read,
                   {**(settings or {}), "min_score": min_score, "iou": SAME_FACE_IOU}, notes)
-
-
-def _open(pack: Pack, name: str) -> SampleSet:
-    labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith(".json")
-    return pack.landmarks(name) if labelled else pack.pictures(name)
 
 
 def _look(found: SampleSet, detectors: Mapping[str, Detects]) -> Iterator[Seen]:

@@ -16,7 +16,6 @@ from rtface.evaluate.landmarks import SYSTEMS, Scored
 from rtface.evaluate.metrics import match_boxes, nme_interocular
 from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.videos import ClipRun
-from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.render import MeshRenderer, Style, border_fade, faces_from_mesh, headless_context
 from rtface.stages.mesh import MeshBuilder
@@ -121,7 +120,7 @@ def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *,
                   and (match_boxes(boxes[who], np.ones(len(boxes[who])), judged).reference < 0).any()]
         extra = len(judged) > len(boxes.get("peer", judged))
         if missed or extra:
-            picture = read_picture(record.sample.file)
+            picture = record.sample.pixels()
             for who, rows in boxes.items():
                 picture = sheets.with_boxes(picture, rows, BOX_COLORS[who])
             text = " ".join([*(f"missed {who}" for who in missed), *(["extra"] if extra else [])])
@@ -133,7 +132,7 @@ def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *,
 def _scored_cell(face: Scored, system: str, error: float, side: int) -> Pixels:
     """The labelled face with its surroundings."""
     assert face.sample.points is not None
-    picture = read_picture(face.sample.file)
+    picture = face.sample.pixels()
     box = np.concatenate([face.sample.points.min(axis=0), face.sample.points.max(axis=0)])[None]
     view = sheets.View.around(box, (picture.shape[1], picture.shape[0]), side, side, REACH)
     cell = view.cut(picture)

@@ -79,8 +79,7 @@ def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence
     """Paste every kind once on every clean face."""
     paster, moved, read, doubtful, lost = Paster(model), [], [], 0, 0
     for name in sets:
-        labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith("annotations.json")
-        found = pack.landmarks(name) if labelled else pack.pictures(name)
+        found = pack.faces(name)
         read.append(found)
         for number, (sample, pixels) in enumerate(found.pictures()):
             frame = Frame(pixels, number, 0.0)
