@@ -147,6 +147,8 @@ def evaluate(
     protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos|all",
                                             help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
+    layout: Annotated[str, typer.Option(metavar="pack|300w|aflw2000|cofw68|wflw|lfw",
+                                        help="How the data lie in the folder.")] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
@@ -175,8 +177,9 @@ def evaluate(
         cv2.setNumThreads(1)
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
                                   threads=threads)
-        options = EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
-                                  sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
+        options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
+                                  peers_only=peers_only, sets=tuple(sets or ()), faces=faces, sheet=sheet,
+                                  sheet_all=sheet_all, json=json_file)
         if (out is None) != (protocol != "all"):
             raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")
                              + ", expected both or neither; `rtface evaluate all --data PACK --out FOLDER`")

@@ -12,6 +12,7 @@ from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
 from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
+from rtface.evaluate.layouts import PACK, open_layout
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
 from rtface.evaluate.peers import PeerDetector, Peers
 from rtface.evaluate.report import Report, count_problems
@@ -26,7 +27,9 @@ class EvaluateOptions:
     """What to measure, and on what; protocols name the options that they do not have."""
 
     data: Path
-    """The evaluation pack's folder."""
+    """The evaluation pack's folder, or that of another layout."""
+    layout: str = PACK
+    """How the data lie there: ``pack``, or a name of :data:`rtface.evaluate.layouts.LAYOUTS`."""
     networks: NetworkOptions = NetworkOptions()
     peers: Path | None = None
     """Folder of third-party networks to compare with."""
@@ -61,7 +64,8 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
         sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
-    report = PROTOCOLS[protocol](Pack(options.data), options, engines or {}, progress)
+    data = Pack(options.data) if options.layout == PACK else open_layout(options.layout, protocol, options.data)
+    report = PROTOCOLS[protocol](data, options, engines or {}, progress)
     if not report.results:
         names = ", ".join(found.name for found in report.sets)
         problems = [str(problem) for found in report.sets for problem in found.problems.values()]
@@ -83,7 +87,7 @@ def _detector(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine
         if options.peers is not None:
             detectors["peer"] = PeerDetector(options.peers)
         folder, min_score = options.sheet_all, DetectorConfig().min_score
-        return detector.run(pack, detectors, min_score=min_score, sets=options.sets or detector.SETS,
+        return detector.run(pack, detectors, min_score=min_score, sets=_sets(pack, options, detector.SETS),
                             settings={"networks": networks.describe()}, look=None if folder is None else
                             lambda seen: looks.doubtful_detections(seen, min_score, folder))
 
@@ -99,7 +103,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engin
                 detector_stage(ours["detector"], DetectorConfig().min_score), LandmarkNetwork(ours["landmarks"]),
                 MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers)
         folder = options.sheet_all
-        return landmarks.run(pack, systems, sets=options.sets or landmarks.SETS,
+        return landmarks.run(pack, systems, sets=_sets(pack, options, landmarks.SETS),
                              settings={"networks": networks.describe()},
                              look=None if folder is None else lambda scored: looks.worst_landmarks(scored, folder))
 
@@ -131,7 +135,7 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engi
     model = MorphableModel.load()
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
         return robustness.run(pack, face_reader(networks.engines, model.basis_id), model,
-                              sets=options.sets or robustness.SETS,
+                              sets=_sets(pack, options, robustness.SETS),
                               settings={"networks": networks.describe()})
 
 
@@ -139,7 +143,7 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
     _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
         reader = face_reader(networks.engines, MorphableModel.load().basis_id)
-        return verification.run(pack, reader, sets=options.sets or verification.SETS,
+        return verification.run(pack, reader, sets=_sets(pack, options, verification.SETS),
                                 settings={"networks": networks.describe()})
 
 
@@ -162,6 +166,8 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     set for instance, is told on the page and does not stop the others.
     """
     _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
+    if options.layout != PACK:
+        raise InputError(f"--layout: got {options.layout} with all, expected {PACK}; run its protocols one by one")
     folder = sheets.private_folder(out)
     sections = []
     for name in PROTOCOLS:
@@ -179,6 +185,11 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     write_atomic(folder / "index.html", html.page(sections).encode())
     write_atomic(folder / "results.json", json.dumps(html.document(sections), indent=1).encode())
     return sections
+
+
+def _sets(pack: Pack, options: EvaluateOptions, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """What was asked for, or the protocol's usual sets of the pack, or all sets of another layout."""
+    return options.sets or (usual if options.layout == PACK else tuple(pack.sets))
 
 
 def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:

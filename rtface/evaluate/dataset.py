@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import InputError, MediaError
+from rtface.evaluate.pairs import Pair, read_pairs
 from rtface.evaluate.schemes import Flags, point_flags, to_68
 from rtface.geometry import FloatArray
 from rtface.io import read_picture
@@ -214,6 +215,13 @@ class Pack:
         samples = [self._sample(path, found) for path in sorted(paths)]
         found.samples = tuple(sample for sample in samples if sample is not None)
         return found
+
+    def pairs(self, name: str) -> list[Pair]:
+        """The pairs of a set; InputError when the pack has no table for it."""
+        labels = self._info(name).get("labels")
+        if not isinstance(labels, str) or not labels.endswith(".csv"):
+            raise InputError(f"set {name}: got no table of pairs in the index, expected a set of pairs such as lfw")
+        return read_pairs(self.folder / labels, (Path(labels).parent / "images").as_posix())
 
     def clips(self, under: str = "videos") -> SampleSet:
         """All clips in a folder of the pack; those that the index does not name are unclear, and problems too."""

@@ -97,13 +97,13 @@ def run(pack: Pack, systems: Systems, *, sets: Sequence[str] = SETS, settings: M
 
 def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:
     for number, (sample, pixels) in enumerate(found.pictures()):
-        assert sample.points is not None
         if sample.hidden is None:
             try:
                 sample = replace(sample, hidden=hidden_points(found.name, sample))
             except RtfaceError as exc:
                 found.problems[sample.path] = Problem(sample.path, str(exc))
                 continue
+        assert sample.points is not None
         frame, points, refused = Frame(pixels, number, 0.0), dict[str, FloatArray](), set[str]()
         label = boxes_from_landmarks(sample.points[None])[0]
         if systems.detector is not None and systems.network is not None:

@@ -11,10 +11,8 @@ lowest score; how many there are is told.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +21,7 @@ from rtface.errors import InputError
 from rtface.evaluate.dataset import Pack, Problem, SampleSet
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader
+from rtface.evaluate.pairs import Pair
 from rtface.evaluate.report import Report, Table, percent, percent_range
 from rtface.types import Coefficients, Frame
 
@@ -31,16 +30,6 @@ SYSTEMS: Final = ("shape", "shape + albedo")
 NOT_FOUND: Final = -2.0
 """Score of a pair without two faces: below every cosine."""
 Doubles = NDArray[np.float64]
-
-
-class Pair(NamedTuple):
-    """Two pictures and whether they show one person."""
-
-    first: str
-    """Path in the pack."""
-    second: str
-    same: bool
-    fold: int
 
 
 def equal_error_rate(scores: Doubles, same: NDArray[np.bool_]) -> float:
@@ -90,31 +79,6 @@ def fold_accuracies(scores: Doubles, same: NDArray[np.bool_], folds: NDArray[np.
     return np.array(out)
 
 
-def read_pairs(path: Path, folder: str, folds: int = 10) -> list[Pair]:
-    """Pairs of a table with the columns fold, file1, file2, same (LFW), or file_x, file_y, Decision Yes/No.
-
-    folder: of the pictures, in the pack. Tables without folds are dealt round robin. InputError names a wrong line.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise InputError(f"{path}: got {exc}, expected a table of pairs") from exc
-    pairs = []
-    for number, row in enumerate(rows):
-        first, second = (row.get(a) or row.get(b) for a, b in (("file1", "file_x"), ("file2", "file_y")))
-        verdict = str(row.get("same") or row.get("Decision") or "").strip().lower()
-        if not first or not second or verdict not in ("1", "0", "yes", "no"):
-            raise InputError(f"{path} line {number + 2}: got {row}, expected two file names and same 1/0 or Yes/No")
-        fold = str(row.get("fold") or number % folds)
-        if not fold.isdigit():
-            raise InputError(f"{path} line {number + 2}: got fold {fold!r}, expected a whole number")
-        pairs.append(Pair(f"{folder}/{first}", f"{folder}/{second}", verdict in ("1", "yes"), int(fold)))
-    if not pairs:
-        raise InputError(f"{path}: got no pairs, expected some")
-    return pairs
-
-
 def code(reader: FaceReader, frame: Frame) -> Coefficients | None:
     """Coefficients (N = 1) of the face nearest to the picture's middle, None without a face."""
     boxes = reader.detector.detect(frame).boxes_xyxy
@@ -139,7 +103,7 @@ def run(pack: Pack, reader: FaceReader, *, sets: Sequence[str] = SETS,
     read, results = [], []
     for name in sets:
         found = pack.pictures(name)
-        pairs = _pairs(pack, name)
+        pairs = pack.pairs(name)
         codes = {sample.path: code(reader, Frame(pixels, number, 0.0))
                  for number, (sample, pixels) in enumerate(found.pictures())}
         kept = [pair for pair in pairs if pair.first in codes and pair.second in codes]
@@ -159,14 +123,6 @@ def _count_missing(found: SampleSet, codes: Mapping[str, Coefficients | None]) -
     for path, code in codes.items():
         if code is None:
             found.problems[path] = Problem(path, "no face found")
-
-
-def _pairs(pack: Pack, name: str) -> list[Pair]:
-    labels = pack.sets.get(name, {}).get("labels")
-    if not isinstance(labels, str) or not labels.endswith(".csv"):
-        raise InputError(f"set {name}: got no table of pairs in the index, expected a set of pairs such as lfw")
-    where = Path(labels).parent
-    return read_pairs(pack.folder / labels, (where / "images").as_posix())
 
 
 def figures(name: str, system: str, pairs: Sequence[Pair],

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
+from rtface.evaluate import pairs
 from rtface.evaluate import verification as ver
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from tests import blobs
@@ -42,9 +43,9 @@ def test_thresholds_come_from_the_other_folds():
 def test_both_kinds_of_tables_are_read(tmp_path: Path):
     (tmp_path / "a.csv").write_text("fold,file1,file2,same\n3,x.jpg,y.jpg,1\n4,x.jpg,z.jpg,0\n")
     (tmp_path / "b.csv").write_text("file_x,file_y,Decision\nx.jpg,y.jpg,Yes\ny.jpg,z.jpg,No\n")
-    numbered = ver.read_pairs(tmp_path / "a.csv", "p")
+    numbered = pairs.read_pairs(tmp_path / "a.csv", "p")
     assert numbered == [("p/x.jpg", "p/y.jpg", True, 3), ("p/x.jpg", "p/z.jpg", False, 4)]
-    assert [p.fold for p in ver.read_pairs(tmp_path / "b.csv", "p")] == [0, 1]
+    assert [p.fold for p in pairs.read_pairs(tmp_path / "b.csv", "p")] == [0, 1]
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -54,14 +55,14 @@ def test_both_kinds_of_tables_are_read(tmp_path: Path):
 def test_damaged_tables_are_named(tmp_path: Path, text: str, message: str):
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        ver.read_pairs(tmp_path / "pairs.csv", "p")
+        pairs.read_pairs(tmp_path / "pairs.csv", "p")
 
 
 def test_pairs_without_faces_score_lowest():
-    pairs = [ver.Pair("a", "b", True, k % 2) for k in range(4)] + [ver.Pair("a", "c", False, k % 2) for k in range(4)]
+    judged = [pairs.Pair("a", other, other == "b", k % 2) for other in "bc" for k in range(4)]
     unit = np.array([1.0, 0.0])
     known = {"a": {"shape": unit}, "b": {"shape": unit}}
-    line = ver.figures("s", "shape", pairs, known)
+    line = ver.figures("s", "shape", judged, known)
     assert line["not_found"] == 4 and line["accuracy"] == 1.0 and line["one_minus_eer"] == 1.0
 
 
