@@ -14,7 +14,9 @@ from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.layouts import PACK, open_layout
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
+from rtface.evaluate.pasting import Paster
 from rtface.evaluate.peers import PeerDetector, Peers
+from rtface.evaluate.predictions import BOXES, EMBEDDING, POINTS, load_all
 from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
@@ -33,6 +35,8 @@ class EvaluateOptions:
     networks: NetworkOptions = NetworkOptions()
     peers: Path | None = None
     """Folder of third-party networks to compare with."""
+    peer: tuple[str, ...] = ()
+    """Files of other systems' predictions, NAME=FILE.npz, see :mod:`rtface.evaluate.predictions`."""
     peers_only: bool = False
     """Measure the peers alone; no weights are needed."""
     sets: tuple[str, ...] = ()
@@ -58,8 +62,9 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-    if options.peers_only and options.peers is None:
-        raise InputError("got --peers-only without --peers, expected the folder of the peers' files")
+    if options.peers_only and options.peers is None and not options.peer:
+        raise InputError("got --peers-only without --peers and --peer, expected the folder of the peers' files, or "
+                         "files of predictions")
     if options.sheet_all is not None:
         sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
@@ -87,7 +92,8 @@ def _detector(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine
         if options.peers is not None:
             detectors["peer"] = PeerDetector(options.peers)
         folder, min_score = options.sheet_all, DetectorConfig().min_score
-        return detector.run(pack, detectors, min_score=min_score, sets=_sets(pack, options, detector.SETS),
+        files = load_all(options.peer, BOXES, ("labels", "peer", "rtface"))
+        return detector.run(pack, detectors, files=files, min_score=min_score, sets=_sets(pack, options, detector.SETS),
                             settings={"networks": networks.describe()}, look=None if folder is None else
                             lambda seen: looks.doubtful_detections(seen, min_score, folder))
 
@@ -96,12 +102,13 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engin
     _refuse(options, "landmarks", "faces", "sheet")
     names = () if options.peers_only else ("detector", "landmarks", "regressor")
     with Networks(options.networks, *names, engines=engines) as networks:
-        systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers))
+        systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers),
+                                    files=load_all(options.peer, POINTS, landmarks.SYSTEMS))
         if names:
             ours = networks.engines
             systems = landmarks.Systems(
                 detector_stage(ours["detector"], DetectorConfig().min_score), LandmarkNetwork(ours["landmarks"]),
-                MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers)
+                MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers, systems.files)
         folder = options.sheet_all
         return landmarks.run(pack, systems, sets=_sets(pack, options, landmarks.SETS),
                              settings={"networks": networks.describe()},
@@ -109,7 +116,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engin
 
 
 def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "videos", "peers_only", "sets")
+    _refuse(options, "videos", "peer", "peers_only", "sets")
     model = MorphableModel.load()
     shown: list[str] = []
 
@@ -131,7 +138,7 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peers", "peers_only")
+    _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peer", "peers", "peers_only")
     model = MorphableModel.load()
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
         return robustness.run(pack, face_reader(networks.engines, model.basis_id), model,
@@ -140,10 +147,14 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engi
 
 
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
-    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        reader = face_reader(networks.engines, MorphableModel.load().basis_id)
-        return verification.run(pack, reader, sets=_sets(pack, options, verification.SETS),
+    _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers")
+    names = () if options.peers_only else ("detector", "landmarks", "regressor")
+    model = MorphableModel.load()
+    with Networks(options.networks, *names, engines=engines) as networks:
+        reader = face_reader(networks.engines, model.basis_id) if names else None
+        return verification.run(pack, reader, paster=None if reader is None else Paster(model),
+                                sets=_sets(pack, options, verification.SETS),
+                                files=load_all(options.peer, EMBEDDING, verification.SYSTEMS),
                                 settings={"networks": networks.describe()})
 
 
@@ -165,7 +176,7 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
     set for instance, is told on the page and does not stop the others.
     """
-    _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
+    _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peer", "peers_only", "json")
     if options.layout != PACK:
         raise InputError(f"--layout: got {options.layout} with all, expected {PACK}; run its protocols one by one")
     folder = sheets.private_folder(out)

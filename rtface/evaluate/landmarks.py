@@ -20,6 +20,7 @@ Systems:
 - ``mesh``: the regressor on the crop that the pipeline gives it; the mesh's points, jaw on the visible outline.
 - ``mesh (fixed jaw)``: the same with the jaw of the frontal face turned along, which is what AFLW2000-3D labels.
 - ``peer``: PFLD on YuNet's box, see :mod:`rtface.evaluate.peers`.
+- others by the names of their files, see :mod:`rtface.evaluate.predictions`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.masks import hidden_points
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork
 from rtface.evaluate.peers import Peers
+from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
 from rtface.evaluate.schemes import HIDDEN, SEEN, UNKNOWN
 from rtface.geometry import FloatArray, box_iou, boxes_from_landmarks
@@ -62,6 +64,11 @@ class Systems:
     network: LandmarkNetwork | None = None
     mesh: MeshNetwork | None = None
     peers: Peers | None = None
+    files: Sequence[Predictions] = ()
+
+    def names(self) -> list[str]:
+        """In the order of tables; those that are left out included."""
+        return [*SYSTEMS, *(one.name for one in self.files)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,13 +93,15 @@ def run(pack: Pack, systems: Systems, *, sets: Sequence[str] = SETS, settings: M
     groups = [("set", name, [s for s in scored if s.set_name == name]) for name in sets]
     groups += [("tag", tag, faces) for tag, faces in by_tag(scored).items()]
     results = [figures(system, kind, name, faces) for kind, name, faces in groups if faces
-               for system in SYSTEMS if system in faces[0].points]
+               for system in systems.names() if system in faces[0].points]
     per_set, per_tag = ([line for line in results if line["group"] == kind] for kind in ("set", "tag"))
     notes = ["means are over found faces; faces not found count as failures. Tags were set by eye and are not "
-             "exhaustive; a face that several sets show counts once per tag"]
+             "exhaustive; a face that several sets show counts once per tag",
+             *(note for one in systems.files for note in one.notes())]
     tables = [_table(per_set), _hidden_table(per_set), _parts_table(per_set), _tag_table(per_tag)]
     return Report("landmarks", tables, results, read,
-                  {**(settings or {}), "same_face_iou": SAME_FACE_IOU, "auc_limit": AUC_LIMIT}, notes)
+                  {**(settings or {}), "same_face_iou": SAME_FACE_IOU, "auc_limit": AUC_LIMIT,
+                   "peer_files": {one.name: one.describe() for one in systems.files}}, notes)
 
 
 def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:
@@ -111,6 +120,9 @@ def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:
         if systems.peers is not None:
             box = same_face(systems.peers.detector.detect(frame).boxes_xyxy, label)
             points[PEER] = _nowhere() if box is None else systems.peers.landmarks.locate(frame, box)
+        for one in systems.files:
+            given = one.of(sample.path)
+            points[one.name] = _nowhere() if given is None else given.astype(np.float32)
         yield Scored(sample, found.name, points, frozenset(refused))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rtface.evaluate import sheets
 from rtface.evaluate.detector import Seen, boxes_of
-from rtface.evaluate.landmarks import SYSTEMS, Scored
+from rtface.evaluate.landmarks import Scored
 from rtface.evaluate.metrics import match_boxes, nme_interocular
 from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.videos import ClipRun
@@ -93,10 +93,8 @@ def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, 
 
     For a private folder.
     """
-    for system in SYSTEMS:
+    for system in dict.fromkeys(system for face in scored for system in face.points):
         faces = [face for face in scored if system in face.points and face.sample.points is not None]
-        if not faces:
-            continue
         errors = nme_interocular(np.stack([face.points[system] for face in faces]),
                                  np.stack([face.sample.points for face in faces if face.sample.points is not None]))
         order = np.argsort(-errors, kind="stable")

@@ -61,8 +61,7 @@ def test_damaged_tables_are_named(tmp_path: Path, text: str, message: str):
 def test_pairs_without_faces_score_lowest():
     judged = [pairs.Pair("a", other, other == "b", k % 2) for other in "bc" for k in range(4)]
     unit = np.array([1.0, 0.0])
-    known = {"a": {"shape": unit}, "b": {"shape": unit}}
-    line = ver.figures("s", "shape", judged, known)
+    line = ver.figures(ver.judge("s", "shape", "none", judged, {("shape", False): {"a": unit, "b": unit}}))
     assert line["not_found"] == 4 and line["accuracy"] == 1.0 and line["one_minus_eer"] == 1.0
 
 
@@ -78,8 +77,9 @@ def test_the_protocol_codes_every_picture_once_and_names_what_is_missing(tmp_pat
     (tmp_path / "pairs/pairs.csv").write_text("\n".join(["fold,file1,file2,same", *rows, "0,a.png,gone.png,1"]))
     writer.write()
     report = evaluate("verification", EvaluateOptions(data=tmp_path), engines=blobs.engines())
-    shape, both = report.results
-    assert (shape["system"], both["system"]) == ver.SYSTEMS and shape["pairs"] == 8 and shape["not_found"] == 4
+    assert [(line["system"], line["glasses"]) for line in report.results] == [
+        (system, glasses) for glasses in ("none", "one", "both") for system in ver.SYSTEMS]
+    assert all((line["pairs"], line["not_found"]) == (8, 4) for line in report.results)
     text = report.text()
     assert "no face found" in text and "gone.png" in text
     with pytest.raises(InputError, match="--peers"):
