@@ -133,8 +133,7 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
     if not shown:
         return report
     credits = [f"on {options.sheet}: {line}" for line in pack.credits(set(shown))]
-    return Report(report.protocol, report.tables, report.results, report.sets, report.settings,
-                  [*report.notes, *credits])
+    return replace(report, notes=[*report.notes, *credits])
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:

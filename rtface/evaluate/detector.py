@@ -27,11 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
+from rtface.evaluate.curves import Curve, Plot, share_from
 from rtface.evaluate.dataset import Pack, Sample, SampleSet
 from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
-from rtface.geometry import FloatArray, apply_affine, boxes_from_landmarks, invert_affine
+from rtface.geometry import FloatArray, apply_affine, box_iou, boxes_from_landmarks, invert_affine
 from rtface.stages.detect import Detections, Detects
 from rtface.types import Frame
 
@@ -39,6 +40,7 @@ LABELLED_SETS: Final = ("lfpw_test", "helen_test")
 UNLABELLED_SETS: Final = ("cc0_people", "public_domain")
 SETS: Final = (*LABELLED_SETS, *UNLABELLED_SETS)
 THRESHOLDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHOWN_IOUS: Final = tuple(round(0.3 + 0.025 * k, 3) for k in range(26))
 LOWEST_SCORE: Final = THRESHOLDS[0]
 """What the detector under test must be asked for; its usual threshold is applied here."""
 PAIR_IOU: Final = 0.2
@@ -111,7 +113,38 @@ def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets:
     return Report("detector", [_table(results), _sweep_table(sweep), _size_table(sizes)],
                   [*results, *sweep, *sizes, *refits], read,
                   {**(settings or {}), "min_score": min_score, "iou": SAME_FACE_IOU,
-                   "peer_files": {one.name: one.describe() for one in files}}, notes)
+                   "peer_files": {one.name: one.describe() for one in files}}, notes,
+                  [*_overlap_curves(seen, subjects, min_score), *_sweep_curves(sweep)] if seen else [])
+
+
+def best_overlaps(seen: Sequence[Seen], subject: str, min_score: float) -> NDArray[np.float64]:
+    """(K,) of every labelled face: its overlap with the detection that overlaps it most, 0 without any."""
+    found = []
+    for record in seen:
+        boxes = boxes_of(record, subject, min_score)
+        if record.label is not None and boxes is not None:
+            found.append(float(box_iou(boxes[0], record.label).max(initial=0)))
+    return np.array(found)
+
+
+def _overlap_curves(seen: Sequence[Seen], subjects: Sequence[str], min_score: float) -> Iterator[Plot]:
+    overlaps = {subject: best_overlaps(seen, subject, min_score) for subject in subjects}
+    curves = [Curve(subject, SHOWN_IOUS, share_from(values, SHOWN_IOUS)) for subject, values in overlaps.items()
+              if len(values)]
+    if curves:
+        yield Plot("all sets: labelled faces by the overlap asked for", "overlap (IoU) of at least", "recall", curves,
+                   (SHOWN_IOUS[0], SHOWN_IOUS[-1]), (0, 1), "y")
+
+
+def _sweep_curves(sweep: Sequence[Mapping[str, Any]]) -> Iterator[Plot]:
+    """Precision over recall against the peer's boxes, one point per threshold."""
+    lines = {name: [line for line in sweep if line["set"] == name and "precision_peer" in line]
+             for name in dict.fromkeys(line["set"] for line in sweep)}
+    curves = [Curve(name, [line["recall_peer"] for line in rows], [line["precision_peer"] for line in rows])
+              for name, rows in lines.items() if rows]
+    if curves:
+        yield Plot(f"rtface against the peer's boxes, score from {THRESHOLDS[0]} to {THRESHOLDS[-1]}", "recall",
+                   "precision", curves, percent="xy")
 
 
 def _look(found: SampleSet, detectors: Mapping[str, Detects], files: Sequence[Predictions]) -> Iterator[Seen]:

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from rtface.errors import RtfaceError
 from rtface.evaluate import metrics
+from rtface.evaluate.curves import Curve, Plot, cumulative
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.masks import hidden_points
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork
@@ -51,6 +52,8 @@ SYSTEMS: Final = (NETWORK, LABEL_BOX, MESH, MESH_FIXED, PEER)
 SAME_FACE_IOU: Final = 0.3
 FAILURES: Final = (0.08, 0.10)
 AUC_LIMIT: Final = 0.08
+SHOWN_ERROR: Final = 0.15
+"""Up to here errors are drawn."""
 UNTAGGED: Final = "none"
 PARTS: Final[Mapping[str, slice]] = {
     "jaw": slice(0, 17), "brows": slice(17, 27), "nose": slice(27, 36), "eyes": slice(36, 48), "mouth": slice(48, 68)}
@@ -101,7 +104,19 @@ def run(pack: Pack, systems: Systems, *, sets: Sequence[str] = SETS, settings: M
     tables = [_table(per_set), _hidden_table(per_set), _parts_table(per_set), _tag_table(per_tag)]
     return Report("landmarks", tables, results, read,
                   {**(settings or {}), "same_face_iou": SAME_FACE_IOU, "auc_limit": AUC_LIMIT,
-                   "peer_files": {one.name: one.describe() for one in systems.files}}, notes)
+                   "peer_files": {one.name: one.describe() for one in systems.files}}, notes,
+                  [_distribution(name, faces, systems.names()) for kind, name, faces in groups
+                   if kind == "set" and faces])
+
+
+def _distribution(name: str, faces: Sequence[Scored], systems: Sequence[str]) -> Plot:
+    """Share of faces by error, every system a curve."""
+    truth = np.stack([face.sample.points for face in faces if face.sample.points is not None])
+    errors = {system: metrics.nme_interocular(np.stack([face.points[system] for face in faces]), truth)
+              for system in systems if system in faces[0].points}
+    return Plot(f"{name}: faces by error", "error, of the eye corners' distance", "faces", [
+        Curve(system, *cumulative(values, SHOWN_ERROR)) for system, values in errors.items()],
+        (0, SHOWN_ERROR), (0, 1), percent="xy")
 
 
 def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:

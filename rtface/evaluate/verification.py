@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import InputError
+from rtface.evaluate.curves import Curve, Plot, receiver_operating
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader
@@ -160,7 +161,8 @@ def run(pack: Pack, reader: FaceReader | None, *, paster: Paster | None = None, 
     notes = ["pairs whose pictures cannot be read are left out; a pair without both faces counts as two people",
              *(note for one in files for note in one.notes())]
     return Report("verification", [_table(results)], results, read,
-                  {**(settings or {}), "peer_files": {one.name: one.describe() for one in files}}, notes)
+                  {**(settings or {}), "peer_files": {one.name: one.describe() for one in files}}, notes,
+                  [_curves(name, judged) for name in dict.fromkeys(one.set_name for one in judged)])
 
 
 def _code(sample: Sample, pixels: Pixels, reader: FaceReader | None, paster: Paster | None,
@@ -204,6 +206,14 @@ def figures(judged: Judged) -> dict[str, Any]:
             "one_minus_eer_95": resampled(lambda s, t: 1 - equal_error_rate(s, t)),
             "accuracy": float(accuracy.mean()), "accuracy_sd": float(accuracy.std(ddof=1)),
             "nauc": area_under_roc(scores, same), "nauc_95": resampled(area_under_roc)}
+
+
+def _curves(name: str, judged: Sequence[Judged]) -> Plot:
+    """ROC of every system with and without glasses; sets with pairs of one kind only have none."""
+    return Plot(f"{name}: same person or not", "pairs of two people accepted", "pairs of one person accepted", [
+        Curve(one.system + (f", glasses on {one.glasses}" if one.glasses != GLASSES[0] else ""),
+              *receiver_operating(one.scores, one.same))
+        for one in judged if one.set_name == name and 0 < one.same.sum() < len(one.pairs)], (0, 1), (0, 1), "xy")
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
