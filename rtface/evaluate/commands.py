@@ -137,24 +137,25 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peer", "peers", "peers_only")
-    model = MorphableModel.load()
+    _refuse(options, "robustness", "faces", "sheet", "peer", "peers", "peers_only")
+    model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        return robustness.run(pack, face_reader(networks.engines, model.basis_id), model,
-                              sets=_sets(pack, options, robustness.SETS),
-                              settings={"networks": networks.describe()})
+        return robustness.run(pack, {robustness.OFF: face_reader(networks.engines, model.basis_id)}, model,
+                              sets=_sets(pack, options, robustness.SETS), settings={"networks": networks.describe()},
+                              look=None if folder is None else lambda shown: looks.most_moved(shown, model, folder))
 
 
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers")
+    _refuse(options, "verification", "faces", "sheet", "peers")
     names = () if options.peers_only else ("detector", "landmarks", "regressor")
-    model = MorphableModel.load()
+    model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *names, engines=engines) as networks:
         reader = face_reader(networks.engines, model.basis_id) if names else None
         return verification.run(pack, reader, paster=None if reader is None else Paster(model),
                                 sets=_sets(pack, options, verification.SETS),
                                 files=load_all(options.peer, EMBEDDING, verification.SYSTEMS),
-                                settings={"networks": networks.describe()})
+                                settings={"networks": networks.describe()}, look=None if folder is None else
+                                lambda judged, pictures: looks.wrong_pairs(judged, pictures, folder))
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
@@ -162,7 +163,7 @@ PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engi
     "verification": _verification, "videos": _videos}
 
 
-PICTURED: Final = ("detector", "landmarks", "videos")
+PICTURED: Final = ("detector", "landmarks", "robustness", "verification", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""

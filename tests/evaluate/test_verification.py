@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate import pairs
+from rtface.evaluate import looks, pairs
 from rtface.evaluate import verification as ver
 from rtface.evaluate.commands import EvaluateOptions, evaluate
+from rtface.evaluate.dataset import Pack
+from rtface.io import read_picture
 from tests import blobs
 from tests.evaluate.packs import PackWriter
 
@@ -84,3 +86,34 @@ def test_the_protocol_codes_every_picture_once_and_names_what_is_missing(tmp_pat
     assert "no face found" in text and "gone.png" in text
     with pytest.raises(InputError, match="--peers"):
         evaluate("verification", EvaluateOptions(data=tmp_path, peers=tmp_path), engines=blobs.engines())
+
+
+def test_glasses_are_on_the_second_picture_or_on_both():
+    a, b = np.array([1.0, 0.0]), np.array([0.0, 1.0])
+    known = {("shape", False): {"x": a, "y": a}, ("shape", True): {"x": b, "y": b}}
+    pair = pairs.Pair("x", "y", True, 0)
+    scores = {glasses: ver.judge("s", "shape", glasses, [pair], known).scores[0] for glasses in ver.GLASSES}
+    assert scores == {"none": 1.0, "one": 0.0, "both": 1.0}
+    del known["shape", True]["x"]  # not found any more with glasses on
+    assert ver.judge("s", "shape", "one", [pair], known).scores[0] == 0.0
+    assert ver.judge("s", "shape", "both", [pair], known).scores[0] == ver.NOT_FOUND
+
+
+def test_the_most_wrong_pairs_can_be_looked_at(tmp_path: Path):
+    writer = PackWriter(tmp_path)
+    writer.add_set("lfw", "pairs", labelled=False)
+    for name in "abc":
+        writer.add_picture("lfw", f"pairs/{name}.png", [(60.0, 60.0, 50.0, 0)])
+    pictures = {sample.path: sample for sample in Pack(writer.write()).pictures("lfw").samples}
+    a, b, c = sorted(pictures)
+    judged = [pairs.Pair(a, b, True, 0), pairs.Pair(a, c, False, 0), pairs.Pair(b, c, False, 0),
+              pairs.Pair(b, b, True, 1), pairs.Pair(c, c, True, 1), pairs.Pair(c, b, False, 1),
+              pairs.Pair(c, a, False, 1)]
+    scores = np.array([0.1, 0.9, ver.NOT_FOUND, 0.8, 0.95, 0.2, 0.3])  # the first two are wrong, from 0.55 on
+    looks.wrong_pairs([ver.Judged("lfw", "shape + albedo", glasses, judged, scores) for glasses in ver.GLASSES],
+                      pictures, tmp_path / "look", side=60, columns=1)
+    assert [p.name for p in (tmp_path / "look").iterdir()] == ["wrong_lfw_shape___albedo.jpg"]
+    sheet = read_picture(tmp_path / "look/wrong_lfw_shape___albedo.jpg")
+    assert sheet.shape == (2 * (60 + 18) + 4, 120, 3)
+    looks.wrong_pairs([ver.Judged("lfw", "shape", "none", judged[3:], scores[3:])], pictures, tmp_path / "none")
+    assert not (tmp_path / "none").exists()  # nothing is wrong
