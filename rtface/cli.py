@@ -155,8 +155,17 @@ def evaluate(
                                             "see --layout.")],
     layout: Annotated[str, typer.Option(help="How the data lie in their folder; shape: now, micc, realy, ict.")
                       ] = "pack",
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos|all",
+                                            help="What to measure; all writes one page, see --out.")],
+    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
+    layout: Annotated[str, typer.Option(metavar="pack|300w|aflw2000|cofw68|wflw|lfw",
+                                        help="How the data lie in the folder.")] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(
+        metavar="NAME=FILE.npz", help="Predictions of another system; repeat it for several. One array per picture "
+        "under its path in the pack: landmarks (68, 2) px, detector (M, 5) boxes and scores, verification (D,) "
+        "embedding; empty where no face was found. Pixel centres at 0.5.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
     faces: Annotated[int | None, typer.Option(help="videos: follow at most this many faces.")] = None,
@@ -185,6 +194,9 @@ def evaluate(
                                   threads=threads)
         options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers, peers_only=peers_only,
                                   sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
+        options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
+                                  peer=tuple(peer or ()), peers_only=peers_only, sets=tuple(sets or ()),
+                                  faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
         if (out is None) != (protocol != "all"):
             raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")
                              + ", expected both or neither; `rtface evaluate all --data PACK --out FOLDER`")

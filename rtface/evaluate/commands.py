@@ -10,31 +10,18 @@ from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
-from rtface.evaluate import (
-    completion,
-    detector,
-    heatmaps,
-    html,
-    landmarks,
-    looks,
-    robustness,
-    shape,
-    shape_layouts,
-    sheets,
-    verification,
-    videos,
-)
+from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
 from rtface.evaluate.dataset import Pack
+from rtface.evaluate.layouts import PACK, open_layout
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
+from rtface.evaluate.pasting import Paster
 from rtface.evaluate.peers import PeerDetector, Peers
+from rtface.evaluate.predictions import BOXES, EMBEDDING, POINTS, load_all
 from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
-from rtface.stages.deocclude import NETWORKS as RECIPES
 from rtface.stages.detect import Detects
-
-PACK: Final = "pack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +29,14 @@ class EvaluateOptions:
     """What to measure, and on what; protocols name the options that they do not have."""
 
     data: Path
-    """The evaluation pack's folder."""
+    """The evaluation pack's folder, or that of another layout."""
     layout: str = PACK
-    """How the data lie in their folder: an evaluation pack, or as their publishers lay them out."""
+    """How the data lie there: ``pack``, or a name of :data:`rtface.evaluate.layouts.LAYOUTS`."""
     networks: NetworkOptions = NetworkOptions()
     peers: Path | None = None
     """Folder of third-party networks to compare with."""
+    peer: tuple[str, ...] = ()
+    """Files of other systems' predictions, NAME=FILE.npz, see :mod:`rtface.evaluate.predictions`."""
     peers_only: bool = False
     """Measure the peers alone; no weights are needed."""
     sets: tuple[str, ...] = ()
@@ -73,17 +62,15 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-    if options.peers_only and options.peers is None:
-        raise InputError("got --peers-only without --peers, expected the folder of the peers' files")
+    if options.peers_only and options.peers is None and not options.peer:
+        raise InputError("got --peers-only without --peers and --peer, expected the folder of the peers' files, or "
+                         "files of predictions")
     if options.sheet_all is not None:
         sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
-    if options.layout not in (PACK, *LAYOUTS.get(protocol, ())):
-        raise InputError(f"--layout: got {options.layout!r}, but the protocol {protocol} reads "
-                         f"{', '.join((PACK, *LAYOUTS.get(protocol, ())))}")
-    pack = Pack(options.data) if options.layout == PACK else Pack.bare(options.data)
-    report = PROTOCOLS[protocol](pack, options, engines or {}, progress)
+    data = Pack(options.data) if options.layout == PACK else open_layout(options.layout, protocol, options.data)
+    report = PROTOCOLS[protocol](data, options, engines or {}, progress)
     if not report.results:
         names = ", ".join(found.name for found in report.sets)
         problems = [str(problem) for found in report.sets for problem in found.problems.values()]
@@ -105,7 +92,8 @@ def _detector(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine
         if options.peers is not None:
             detectors["peer"] = PeerDetector(options.peers)
         folder, min_score = options.sheet_all, DetectorConfig().min_score
-        return detector.run(pack, detectors, min_score=min_score, sets=options.sets or detector.SETS,
+        files = load_all(options.peer, BOXES, ("labels", "peer", "rtface"))
+        return detector.run(pack, detectors, files=files, min_score=min_score, sets=_sets(pack, options, detector.SETS),
                             settings={"networks": networks.describe()}, look=None if folder is None else
                             lambda seen: looks.doubtful_detections(seen, min_score, folder))
 
@@ -114,20 +102,21 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engin
     _refuse(options, "landmarks", "faces", "sheet")
     names = () if options.peers_only else ("detector", "landmarks", "regressor")
     with Networks(options.networks, *names, engines=engines) as networks:
-        systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers))
+        systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers),
+                                    files=load_all(options.peer, POINTS, landmarks.SYSTEMS))
         if names:
             ours = networks.engines
             systems = landmarks.Systems(
                 detector_stage(ours["detector"], DetectorConfig().min_score), LandmarkNetwork(ours["landmarks"]),
-                MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers)
+                MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers, systems.files)
         folder = options.sheet_all
-        return landmarks.run(pack, systems, sets=options.sets or landmarks.SETS,
+        return landmarks.run(pack, systems, sets=_sets(pack, options, landmarks.SETS),
                              settings={"networks": networks.describe()},
                              look=None if folder is None else lambda scored: looks.worst_landmarks(scored, folder))
 
 
 def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "videos", "peers_only", "sets")
+    _refuse(options, "videos", "peer", "peers_only", "sets")
     model = MorphableModel.load()
     shown: list[str] = []
 
@@ -144,59 +133,37 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
     if not shown:
         return report
     credits = [f"on {options.sheet}: {line}" for line in pack.credits(set(shown))]
-    return Report(report.protocol, report.tables, report.results, report.sets, report.settings,
-                  [*report.notes, *credits])
+    return replace(report, notes=[*report.notes, *credits])
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peers", "peers_only")
-    model = MorphableModel.load()
-    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        return robustness.run(pack, face_reader(networks.engines, model.basis_id), model,
-                              sets=options.sets or robustness.SETS,
-                              settings={"networks": networks.describe()})
-
-
-def _completion(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "completion", "faces", "sheet", "peers", "peers_only")
-    model = MorphableModel.load()
-    names = ("detector", "landmarks", "regressor", *RECIPES["contour"])
-    with Networks(options.networks, *names, engines=engines) as networks:
-        folder = options.sheet_all
-        return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
-                              sets=options.sets or completion.SETS, settings={"networks": networks.describe()},
-                              look=None if folder is None else lambda rows: completion.worst(rows, folder))
-
-
-def _shape(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "shape", "faces", "sheet", "peers", "peers_only", *(("sets",) if options.layout != PACK else ()))
+    _refuse(options, "robustness", "faces", "sheet", "peer", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        return shape.run(pack, face_reader(networks.engines, model.basis_id), model, sets=options.sets or shape.SETS,
-                         layout=options.layout, settings={"networks": networks.describe()}, progress=progress,
-                         look=None if folder is None else
-                         lambda scored: heatmaps.worst_shapes(scored, model, folder),
-                         predicted=None if folder is None or options.layout != "now" else
-                         lambda case, ruler, found: shape_layouts.write_now_prediction(
-                             folder / "now", case.name, *ruler.prediction(found)))
+        return robustness.run(pack, {robustness.OFF: face_reader(networks.engines, model.basis_id)}, model,
+                              sets=_sets(pack, options, robustness.SETS), settings={"networks": networks.describe()},
+                              look=None if folder is None else lambda shown: looks.most_moved(shown, model, folder))
 
 
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
-    _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
-    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
-        reader = face_reader(networks.engines, MorphableModel.load().basis_id)
-        return verification.run(pack, reader, sets=options.sets or verification.SETS,
-                                settings={"networks": networks.describe()})
+    _refuse(options, "verification", "faces", "sheet", "peers")
+    names = () if options.peers_only else ("detector", "landmarks", "regressor")
+    model, folder = MorphableModel.load(), options.sheet_all
+    with Networks(options.networks, *names, engines=engines) as networks:
+        reader = face_reader(networks.engines, model.basis_id) if names else None
+        return verification.run(pack, reader, paster=None if reader is None else Paster(model),
+                                sets=_sets(pack, options, verification.SETS),
+                                files=load_all(options.peer, EMBEDDING, verification.SYSTEMS),
+                                settings={"networks": networks.describe()}, look=None if folder is None else
+                                lambda judged, pictures: looks.wrong_pairs(judged, pictures, folder))
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "completion": _completion, "detector": _detector, "landmarks": _landmarks, "robustness": _robustness, "shape": _shape,
+    "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
     "verification": _verification, "videos": _videos}
 
 
-LAYOUTS: Final[Mapping[str, tuple[str, ...]]] = {"shape": tuple(shape_layouts.LAYOUTS)}
-"""Layouts beside the pack's that a protocol reads."""
-PICTURED: Final = ("completion", "detector", "landmarks", "shape", "videos")
+PICTURED: Final = ("detector", "landmarks", "robustness", "verification", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""
@@ -209,9 +176,9 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
     set for instance, is told on the page and does not stop the others.
     """
+    _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peer", "peers_only", "json")
     if options.layout != PACK:
-        raise InputError(f"--layout: got {options.layout!r} with all, expected it with one protocol; leave it out")
-    _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
+        raise InputError(f"--layout: got {options.layout} with all, expected {PACK}; run its protocols one by one")
     folder = sheets.private_folder(out)
     sections = []
     for name in PROTOCOLS:
@@ -229,6 +196,11 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     write_atomic(folder / "index.html", html.page(sections).encode())
     write_atomic(folder / "results.json", json.dumps(html.document(sections), indent=1).encode())
     return sections
+
+
+def _sets(pack: Pack, options: EvaluateOptions, usual: tuple[str, ...]) -> tuple[str, ...]:
+    """What was asked for, or the protocol's usual sets of the pack, or all sets of another layout."""
+    return options.sets or (usual if options.layout == PACK else tuple(pack.sets))
 
 
 def _refuse(options: EvaluateOptions, protocol: str, *names: str) -> None:

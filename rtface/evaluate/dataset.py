@@ -9,15 +9,16 @@ Nothing is skipped silently: what cannot be used (missing, unreadable, altered, 
 Coordinates. Labels are pixels of the stored pictures as MATLAB tools give them: the centre of the first pixel of the
 *source* picture is (1, 1), and the source was cut and scaled afterwards (``to_crop``) without subtracting that origin.
 rtface's centre of the first pixel is (0.5, 0.5), so half a source pixel is subtracted, at the scale of the crop:
-``point − 0.5 · to_crop[:, :2] · (1, 1)``. Without ``to_crop`` the picture is the source.
+``point − 0.5 · to_crop[:, :2] · (1, 1)``. Without ``to_crop`` the picture is the source. Labels that other tools made
+(:data:`ZERO_BASED`) have the first pixel's centre at (0, 0): half a source pixel is added.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -25,16 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import InputError, MediaError
+from rtface.evaluate.pairs import Pair, read_pairs
+from rtface.evaluate.schemes import Flags, point_flags, to_68
 from rtface.geometry import FloatArray
 from rtface.io import read_picture
-from rtface.types import LANDMARKS
 
+Pixels = NDArray[np.uint8]
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CLIPS: Final = frozenset({".mp4", ".mkv", ".mov", ".webm", ".gif", ".avi", ".m4v"})
 FREE: Final = "free"
 """The only rights with which a picture may be shown."""
 HASH_DIGITS: Final = 16
 YAW_BINS_DEG: Final = ((30, "yaw < 30"), (60, "yaw 30-60"), (180, "yaw > 60"))
+
+
+ZERO_BASED: Final = ("dlib", "WFLW")
+"""Beginnings of the names of sets whose labels count pixels from 0."""
 
 
 class Problem(NamedTuple):
@@ -53,7 +60,7 @@ class Sample:
     """One picture or clip of the pack."""
 
     path: str
-    """Relative to the pack, its name in reports."""
+    """Relative to the pack, its name in reports; further faces of one picture end in ``#2``, ``#3``, …"""
     file: Path
     rights: str
     """``free``, ``non_commercial`` or ``unclear``; what the index does not name is unclear."""
@@ -68,6 +75,14 @@ class Sample:
     """Picture of classes, where the set has them."""
     origin: str = ""
     """The picture it was made from; two samples of one origin show the same face."""
+    hidden: Flags | None = None
+    """(68,) int8: which points have something before them, see :mod:`rtface.evaluate.schemes`; None without flags."""
+    stored: Callable[[], Pixels] | None = None
+    """Gives the pixels of a picture that is no file of its own; ``file`` is then what holds it."""
+
+    def pixels(self) -> Pixels:
+        """The picture, (H, W, 3) uint8 RGB; MediaError where it cannot be read."""
+        return read_picture(self.file) if self.stored is None else self.stored()
 
     @property
     def free(self) -> bool:
@@ -91,7 +106,7 @@ class SampleSet:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def pictures(self) -> Iterator[tuple[Sample, NDArray[np.uint8]]]:
+    def pictures(self) -> Iterator[tuple[Sample, Pixels]]:
         """Every picture that can be read, with its (H, W, 3) uint8 RGB pixels; the others become problems."""
         for sample in self.samples:
             pixels = self._read(sample)
@@ -101,11 +116,11 @@ class SampleSet:
                 yield sample, pixels
 
     @staticmethod
-    def _read(sample: Sample) -> NDArray[np.uint8] | str:
+    def _read(sample: Sample) -> Pixels | str:
         if what := altered(sample):
             return what
         try:
-            pixels = read_picture(sample.file)
+            pixels = sample.pixels()
         except MediaError as exc:
             return f"unreadable picture ({exc})"
         if sample.size is not None and sample.size != (pixels.shape[1], pixels.shape[0]):
@@ -116,6 +131,8 @@ class SampleSet:
 
 def altered(sample: Sample) -> str | None:
     """What is wrong with the file's content by the index: None when it is as stored (or the index does not say)."""
+    if not sample.sha256 and sample.file.is_file():
+        return None
     try:
         digest = hashlib.sha256(sample.file.read_bytes()).hexdigest()[:HASH_DIGITS]
     except OSError as exc:
@@ -143,6 +160,14 @@ class Pack:
                 raise InputError(f"{self.folder / 'index.json'}: got the item {item!r}, expected one with a path")
             self._items[item["path"]] = item
 
+    def labelled(self, name: str) -> bool:
+        """Whether the set has 68 points for its pictures."""
+        return str(self.sets.get(name, {}).get("labels") or "").endswith(".json")
+
+    def faces(self, name: str) -> SampleSet:
+        """:meth:`landmarks` where the set has points, else :meth:`pictures`."""
+        return self.landmarks(name) if self.labelled(name) else self.pictures(name)
+
     def landmarks(self, name: str) -> SampleSet:
         """A set labelled with 68 points; InputError when the pack has no such set or no labels for it."""
         info = self._info(name)
@@ -155,7 +180,7 @@ class Pack:
         if not isinstance(entries, list):
             raise InputError(f"{self.folder / labels}: got no 'items', expected the labels of {name}")
         found = SampleSet(name, (), int(info.get("files", len(entries))))
-        samples, seen = [], set()
+        samples, seen = [], dict[str, int]()
         for number, entry in enumerate(entries):
             name_in_set = entry.get("file", entry.get("image")) if isinstance(entry, dict) else None
             if not isinstance(name_in_set, str):
@@ -163,16 +188,20 @@ class Pack:
                 found.problems[key] = Problem(key, "got no file name, expected 'file' or 'image'")
                 continue
             path = (where / name_in_set).as_posix()
-            seen.add(path)
+            seen[path] = seen.get(path, 0) + 1
             if entry.get("points") is None:
                 found.unlabelled += 1
                 continue
-            points = _points(entry)
-            if isinstance(points, str):
-                key = path if path not in found.problems else f"{path} (item {number})"
-                found.problems[key] = Problem(key, points)
-            elif (sample := self._sample(path, found, points, entry)) is not None:
-                samples.append(sample)
+            key = path if seen[path] == 1 else f"{path}#{seen[path]}"
+            try:
+                points, hidden = _points(entry), None if entry.get("occluded") is None else point_flags(
+                    entry["occluded"])
+            except InputError as exc:
+                found.problems[key] = Problem(key, str(exc))
+                continue
+            if (sample := self._sample(path, found, points, entry)) is not None:
+                origin = sample.origin if key == path else f"{sample.origin}#{seen[path]}"
+                samples.append(replace(sample, path=key, hidden=hidden, origin=origin))
         for path, item in self._items.items():
             if item.get("set") == name and _is(path, PICTURES) and path not in seen:
                 found.problems[path] = Problem(path, f"picture without a label in {labels}")
@@ -203,6 +232,13 @@ class Pack:
         samples = [self._sample(path, found) for path in sorted(paths)]
         found.samples = tuple(sample for sample in samples if sample is not None)
         return found
+
+    def pairs(self, name: str) -> list[Pair]:
+        """The pairs of a set; InputError when the pack has no table for it."""
+        labels = self._info(name).get("labels")
+        if not isinstance(labels, str) or not labels.endswith(".csv"):
+            raise InputError(f"set {name}: got no table of pairs in the index, expected a set of pairs such as lfw")
+        return read_pairs(self.folder / labels, (Path(labels).parent / "images").as_posix())
 
     def clips(self, under: str = "videos") -> SampleSet:
         """All clips in a folder of the pack; those that the index does not name are unclear, and problems too."""
@@ -252,36 +288,47 @@ class Pack:
                       str(entry.get("source_image") or entry.get("source_path") or item.get("source_path") or path))
 
 
-def to_pixel_centres(points: NDArray[np.floating[Any]], to_crop: NDArray[np.floating[Any]] | None) -> FloatArray:
-    """Stored label points (P, 2) → rtface's convention, float32; to_crop (2, 3) or None, see this module's text."""
+def to_pixel_centres(points: NDArray[np.floating[Any]], to_crop: NDArray[np.floating[Any]] | None = None,
+                     first: int = 1) -> FloatArray:
+    """Stored label points (P, 2) → rtface's convention, float32; to_crop (2, 3) or None, see this module's text.
+
+    first: the number of the first pixel, 1 (MATLAB) or 0.
+    """
     linear = np.eye(2) if to_crop is None else np.asarray(to_crop, np.float64)[:, :2]
-    return (np.asarray(points, np.float64) - linear @ np.array([0.5, 0.5])).astype(np.float32)
+    return (np.asarray(points, np.float64) - linear @ np.array([first - 0.5, first - 0.5])).astype(np.float32)
 
 
-def _points(entry: Mapping[str, Any]) -> FloatArray | str:
-    """The 68 points of a label, or what is wrong with them."""
+def _points(entry: Mapping[str, Any]) -> FloatArray:
+    """The 68 points of a label; InputError says what is wrong with them."""
     try:
         points = np.array(entry["points"], np.float64)
         to_crop = np.array(entry["to_crop"], np.float64) if entry.get("to_crop") is not None else None
     except (TypeError, ValueError) as exc:
-        return f"label that is no list of points ({exc})"
-    if points.shape != (LANDMARKS, 2):
-        return f"got points of shape {points.shape}, expected ({LANDMARKS}, 2)"
+        raise InputError(f"label that is no list of points ({exc})") from exc
     if to_crop is not None and to_crop.shape != (2, 3):
-        return f"got to_crop of shape {to_crop.shape}, expected (2, 3)"
+        raise InputError(f"got to_crop of shape {to_crop.shape}, expected (2, 3)")
+    first = 0 if str(entry.get("set") or "").startswith(ZERO_BASED) else 1
+    return to_pixel_centres(usable(to_68(points)), to_crop, first)
+
+
+def usable(points: NDArray[Any]) -> NDArray[Any]:
+    """Points (68, 2) that a face can have; InputError where they are not finite or have no extent."""
     extent = points.max(axis=0) - points.min(axis=0)
     if not np.isfinite(points).all() or not (extent > 0).all() or (points[36] == points[45]).all():
-        return "label whose points are not finite or have no extent"
-    return to_pixel_centres(points, to_crop)
+        raise InputError("label whose points are not finite or have no extent")
+    return points
 
 
 def _pose_tags(entry: Mapping[str, Any]) -> tuple[str, ...]:
     """AFLW2000-3D's pose_para holds pitch, yaw, roll in rad: the tag of its yaw."""
     pose = entry.get("pose_para")
-    if not isinstance(pose, list) or len(pose) < 3:
-        return ()
-    yaw = abs(float(np.degrees(float(pose[1]))))
-    return (next((name for limit, name in YAW_BINS_DEG if yaw < limit), YAW_BINS_DEG[-1][1]),)
+    return (yaw_tag(float(pose[1])),) if isinstance(pose, list) and len(pose) >= 3 else ()
+
+
+def yaw_tag(yaw_rad: float) -> str:
+    """The tag of a head's turn."""
+    yaw = abs(float(np.degrees(yaw_rad)))
+    return next((name for limit, name in YAW_BINS_DEG if yaw < limit), YAW_BINS_DEG[-1][1])
 
 
 def _is(path: str, suffixes: frozenset[str]) -> bool:

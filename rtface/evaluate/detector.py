@@ -7,6 +7,8 @@ score first. References are
   ear to ear). One face per picture is labelled although others may be in it, so there is recall but no precision.
 - ``peer``: all boxes of another detector (YuNet, score ≥ 0.6). Neither is the truth; disagreement is what is counted.
 
+Boxes from files (:mod:`rtface.evaluate.predictions`) are judged by both, all but by size.
+
 Box conventions differ between detectors. Each reference is therefore also used after a re-fit: fixed numbers that move
 and scale the subject's boxes in their own width and height, fitted on one half of the pictures (medians over pairs that
 overlap by 0.2) and applied to the other half, and the other way round. Those figures are reported apart.
@@ -25,10 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
+from rtface.evaluate.curves import Curve, Plot, share_from
 from rtface.evaluate.dataset import Pack, Sample, SampleSet
 from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes
+from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
-from rtface.geometry import FloatArray, apply_affine, boxes_from_landmarks, invert_affine
+from rtface.geometry import FloatArray, apply_affine, box_iou, boxes_from_landmarks, invert_affine
 from rtface.stages.detect import Detections, Detects
 from rtface.types import Frame
 
@@ -36,6 +40,7 @@ LABELLED_SETS: Final = ("lfpw_test", "helen_test")
 UNLABELLED_SETS: Final = ("cc0_people", "public_domain")
 SETS: Final = (*LABELLED_SETS, *UNLABELLED_SETS)
 THRESHOLDS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHOWN_IOUS: Final = tuple(round(0.3 + 0.025 * k, 3) for k in range(26))
 LOWEST_SCORE: Final = THRESHOLDS[0]
 """What the detector under test must be asked for; its usual threshold is applied here."""
 PAIR_IOU: Final = 0.2
@@ -77,24 +82,26 @@ class Refit(NamedTuple):
 
 
 def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets: Sequence[str] = SETS,
-        settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[Seen]], None] | None = None) -> Report:
+        files: Sequence[Predictions] = (), settings: Mapping[str, Any] | None = None,
+        look: Callable[[Sequence[Seen]], None] | None = None) -> Report:
     """Compare the detectors under the names ``rtface`` and ``peer`` (either may be missing) on sets of the pack.
 
     ``rtface`` must give its detections from :data:`LOWEST_SCORE` on; ``min_score`` is its threshold in use.
     ``look`` gets what was seen, for pictures of where the detectors disagree.
     """
-    read = [_open(pack, name) for name in sets]
-    seen = [record for found in read for record in _look(found, detectors)]
+    read = [pack.faces(name) for name in sets]
+    seen = [record for found in read for record in _look(found, detectors, files)]
+    subjects = [*detectors, *(one.name for one in files)]
     if look is not None:
         look(seen)
     names = [*(name for name in sets if any(s.set_name == name for s in seen)), *([POOLED] if seen else [])]
-    results = [line for name in names for line in _lines(_of(seen, name), name, detectors, min_score)]
+    results = [line for name in names for line in _lines(_of(seen, name), name, subjects, min_score)]
     sweep = [line for name in names for line in _sweep(_of(seen, name), name)] if "rtface" in detectors else []
     sizes = list(_by_size(read, detectors, min_score))
     notes = ["recall against labels counts the one labelled face of each picture; other faces in it are not labelled, "
              "so there is no precision"]
     refits: list[dict[str, Any]] = []
-    for subject, reference in _pairs(detectors):
+    for subject, reference in _pairs(subjects):
         if (fitted := _fit(seen, subject, reference, min_score)) is None:
             continue
         (shift, scale), pairs = fitted
@@ -102,22 +109,58 @@ def run(pack: Pack, detectors: Mapping[str, Detects], *, min_score: float, sets:
                        "scale": list(scale), "pairs": pairs})
         notes.append(f"re-fit of {subject} to {reference} (all {pairs} pairs): centre {shift[0]:+.3f} widths, "
                      f"{shift[1]:+.3f} heights; width x {scale[0]:.3f}, height x {scale[1]:.3f}")
+    notes += [note for one in files for note in one.notes()]
     return Report("detector", [_table(results), _sweep_table(sweep), _size_table(sizes)],
                   [*results, *sweep, *sizes, *refits], read,
-                  {**(settings or {}), "min_score": min_score, "iou": SAME_FACE_IOU}, notes)
+                  {**(settings or {}), "min_score": min_score, "iou": SAME_FACE_IOU,
+                   "peer_files": {one.name: one.describe() for one in files}}, notes,
+                  [*_overlap_curves(seen, subjects, min_score), *_sweep_curves(sweep)] if seen else [])
 
 
-def _open(pack: Pack, name: str) -> SampleSet:
-    labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith(".json")
-    return pack.landmarks(name) if labelled else pack.pictures(name)
+def best_overlaps(seen: Sequence[Seen], subject: str, min_score: float) -> NDArray[np.float64]:
+    """(K,) of every labelled face: its overlap with the detection that overlaps it most, 0 without any."""
+    found = []
+    for record in seen:
+        boxes = boxes_of(record, subject, min_score)
+        if record.label is not None and boxes is not None:
+            found.append(float(box_iou(boxes[0], record.label).max(initial=0)))
+    return np.array(found)
 
 
-def _look(found: SampleSet, detectors: Mapping[str, Detects]) -> Iterator[Seen]:
+def _overlap_curves(seen: Sequence[Seen], subjects: Sequence[str], min_score: float) -> Iterator[Plot]:
+    overlaps = {subject: best_overlaps(seen, subject, min_score) for subject in subjects}
+    curves = [Curve(subject, SHOWN_IOUS, share_from(values, SHOWN_IOUS)) for subject, values in overlaps.items()
+              if len(values)]
+    if curves:
+        yield Plot("all sets: labelled faces by the overlap asked for", "overlap (IoU) of at least", "recall", curves,
+                   (SHOWN_IOUS[0], SHOWN_IOUS[-1]), (0, 1), "y")
+
+
+def _sweep_curves(sweep: Sequence[Mapping[str, Any]]) -> Iterator[Plot]:
+    """Precision over recall against the peer's boxes, one point per threshold."""
+    lines = {name: [line for line in sweep if line["set"] == name and "precision_peer" in line]
+             for name in dict.fromkeys(line["set"] for line in sweep)}
+    curves = [Curve(name, [line["recall_peer"] for line in rows], [line["precision_peer"] for line in rows])
+              for name, rows in lines.items() if rows]
+    if curves:
+        yield Plot(f"rtface against the peer's boxes, score from {THRESHOLDS[0]} to {THRESHOLDS[-1]}", "recall",
+                   "precision", curves, percent="xy")
+
+
+def _look(found: SampleSet, detectors: Mapping[str, Detects], files: Sequence[Predictions]) -> Iterator[Seen]:
     for number, (sample, pixels) in enumerate(found.pictures()):
         frame = Frame(pixels, number, 0.0)
         detections = {name: detector.detect(frame) for name, detector in detectors.items()}
+        detections |= {one.name: _given(one.of(sample.path.partition("#")[0])) for one in files}
         label = None if sample.points is None else boxes_from_landmarks(sample.points[None])
         yield Seen(found.name, sample, detections, label)
+
+
+def _given(rows: NDArray[Any] | None) -> Detections:
+    """(M, 5) boxes and scores, or (M, 4) of equal scores."""
+    rows = np.zeros((0, 5)) if rows is None else rows
+    scores = rows[:, 4] if rows.shape[1] == 5 else np.ones(len(rows))
+    return Detections(rows[:, :4].astype(np.float32), scores.astype(np.float32))
 
 
 def on_canvas(pixels: NDArray[np.uint8], label: FloatArray, share: float) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -165,8 +208,8 @@ def _of(seen: Sequence[Seen], name: str) -> list[Seen]:
 def _pairs(detectors: Iterable[str]) -> list[tuple[str, str]]:
     """Who is judged by whom."""
     names = list(detectors)
-    out = [(name, "labels") for name in names]
-    return [*out, ("rtface", "peer")] if {"rtface", "peer"} <= set(names) else out
+    return [*((name, "labels") for name in names),
+            *((name, "peer") for name in names if "peer" in names and name != "peer")]
 
 
 def boxes_of(record: Seen, who: str, min_score: float) -> tuple[FloatArray, FloatArray] | None:
@@ -214,10 +257,9 @@ def _fit(seen: Sequence[Seen], subject: str, reference: str, min_score: float,
     return Refit(shift, scale), len(shifts)
 
 
-def _lines(seen: Sequence[Seen], name: str, detectors: Mapping[str, Detects],
-           min_score: float) -> Iterator[dict[str, Any]]:
+def _lines(seen: Sequence[Seen], name: str, subjects: Sequence[str], min_score: float) -> Iterator[dict[str, Any]]:
     """Figures of one set at the threshold in use, before and after the re-fit."""
-    for subject, reference in _pairs(detectors):
+    for subject, reference in _pairs(subjects):
         if not any(boxes_of(s, reference, min_score) is not None for s in seen):
             continue
         halves = {half: _fit(seen, subject, reference, min_score, 1 - half) for half in (0, 1)}

@@ -1,4 +1,4 @@
-"""One page with the tables, pictures and problems of several protocols; a single file beside its pictures."""
+"""One page with the tables, curves, pictures and problems of several protocols; a single file beside its pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rtface.evaluate import svg
 from rtface.evaluate.report import Cell, Report, Table, count_problems, describe_machine
 
 STYLE: Final = """
@@ -24,7 +25,7 @@ pre { overflow-x: auto; font-size: 12px; }
   body { background: #14181e; color: #dfe5ec; } th, td { border-color: #2a313b; }
   tbody tr:hover { background: #1d232b; } h2 { border-color: #2a313b; } .note { color: #9aa5b3; }
   a { color: #8ab8ff; } }
-"""
+""" + svg.STYLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def _section(section: Section) -> str:
     for name in (html.escape(picture) for picture in section.pictures):
         parts.append(f'<figure><img loading="lazy" src="{name}" alt="{name}">'
                      f'<figcaption class="note">{name}</figcaption></figure>')
+    parts += [svg.draw(plot) for plot in report.curves if plot.curves]
     parts += [_table(table) for table in report.tables if table.rows]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in report.notes]
     for found in report.sets:

@@ -5,6 +5,10 @@ al., ICCV-W 2013), and over √(width · height) of the label's box (Bulat & Tzi
 AFLW2000-3D, Zhu et al., CVPR 2016). Failure: inter-ocular error above 8 % or 10 %. AUC: area under the cumulative curve
 up to 8 %. Points are scored as they come, with no adjustment between conventions. "inner" leaves the jaw (0–16) out.
 
+Seen and hidden points apart, where a set says which are hidden: by a flag per point (COFW: Burgos-Artizzu et al., ICCV
+2013; COFW68: Ghiasi & Fowlkes, 2015) or by a mask that was drawn by hand. Both are means over points, so that a face
+with one hidden point does not weigh as much as one with forty.
+
 Every system starts from the whole picture: its own detector's box that overlaps the labelled face most (≥ 0.3). Where
 there is none the face is not found: its error is infinite, it counts as a failure, and it is left out of means.
 
@@ -16,22 +20,28 @@ Systems:
 - ``mesh``: the regressor on the crop that the pipeline gives it; the mesh's points, jaw on the visible outline.
 - ``mesh (fixed jaw)``: the same with the jaw of the frontal face turned along, which is what AFLW2000-3D labels.
 - ``peer``: PFLD on YuNet's box, see :mod:`rtface.evaluate.peers`.
+- others by the names of their files, see :mod:`rtface.evaluate.predictions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtface.errors import RtfaceError
 from rtface.evaluate import metrics
-from rtface.evaluate.dataset import Pack, Sample, SampleSet
+from rtface.evaluate.curves import Curve, Plot, cumulative
+from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
+from rtface.evaluate.masks import hidden_points
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork
 from rtface.evaluate.peers import Peers
+from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
+from rtface.evaluate.schemes import HIDDEN, SEEN, UNKNOWN
 from rtface.geometry import FloatArray, box_iou, boxes_from_landmarks
 from rtface.stages.detect import Detects
 from rtface.types import LANDMARKS, Frame
@@ -42,6 +52,8 @@ SYSTEMS: Final = (NETWORK, LABEL_BOX, MESH, MESH_FIXED, PEER)
 SAME_FACE_IOU: Final = 0.3
 FAILURES: Final = (0.08, 0.10)
 AUC_LIMIT: Final = 0.08
+SHOWN_ERROR: Final = 0.15
+"""Up to here errors are drawn."""
 UNTAGGED: Final = "none"
 PARTS: Final[Mapping[str, slice]] = {
     "jaw": slice(0, 17), "brows": slice(17, 27), "nose": slice(27, 36), "eyes": slice(36, 48), "mouth": slice(48, 68)}
@@ -55,6 +67,11 @@ class Systems:
     network: LandmarkNetwork | None = None
     mesh: MeshNetwork | None = None
     peers: Peers | None = None
+    files: Sequence[Predictions] = ()
+
+    def names(self) -> list[str]:
+        """In the order of tables; those that are left out included."""
+        return [*SYSTEMS, *(one.name for one in self.files)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +86,6 @@ class Scored:
     """Systems whose presence was below the tracker's threshold."""
 
 
-
 def run(pack: Pack, systems: Systems, *, sets: Sequence[str] = SETS, settings: Mapping[str, Any] | None = None,
         look: Callable[[Sequence[Scored]], None] | None = None) -> Report:
     """Score every system on every labelled picture; ``look`` gets the scored faces, for pictures of the worst."""
@@ -80,16 +96,37 @@ def run(pack: Pack, systems: Systems, *, sets: Sequence[str] = SETS, settings: M
     groups = [("set", name, [s for s in scored if s.set_name == name]) for name in sets]
     groups += [("tag", tag, faces) for tag, faces in by_tag(scored).items()]
     results = [figures(system, kind, name, faces) for kind, name, faces in groups if faces
-               for system in SYSTEMS if system in faces[0].points]
+               for system in systems.names() if system in faces[0].points]
     per_set, per_tag = ([line for line in results if line["group"] == kind] for kind in ("set", "tag"))
     notes = ["means are over found faces; faces not found count as failures. Tags were set by eye and are not "
-             "exhaustive; a face that several sets show counts once per tag"]
-    return Report("landmarks", [_table(per_set), _parts_table(per_set), _tag_table(per_tag)], results, read,
-                  {**(settings or {}), "same_face_iou": SAME_FACE_IOU, "auc_limit": AUC_LIMIT}, notes)
+             "exhaustive; a face that several sets show counts once per tag",
+             *(note for one in systems.files for note in one.notes())]
+    tables = [_table(per_set), _hidden_table(per_set), _parts_table(per_set), _tag_table(per_tag)]
+    return Report("landmarks", tables, results, read,
+                  {**(settings or {}), "same_face_iou": SAME_FACE_IOU, "auc_limit": AUC_LIMIT,
+                   "peer_files": {one.name: one.describe() for one in systems.files}}, notes,
+                  [_distribution(name, faces, systems.names()) for kind, name, faces in groups
+                   if kind == "set" and faces])
+
+
+def _distribution(name: str, faces: Sequence[Scored], systems: Sequence[str]) -> Plot:
+    """Share of faces by error, every system a curve."""
+    truth = np.stack([face.sample.points for face in faces if face.sample.points is not None])
+    errors = {system: metrics.nme_interocular(np.stack([face.points[system] for face in faces]), truth)
+              for system in systems if system in faces[0].points}
+    return Plot(f"{name}: faces by error", "error, of the eye corners' distance", "faces", [
+        Curve(system, *cumulative(values, SHOWN_ERROR)) for system, values in errors.items()],
+        (0, SHOWN_ERROR), (0, 1), percent="xy")
 
 
 def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:
     for number, (sample, pixels) in enumerate(found.pictures()):
+        if sample.hidden is None:
+            try:
+                sample = replace(sample, hidden=hidden_points(found.name, sample))
+            except RtfaceError as exc:
+                found.problems[sample.path] = Problem(sample.path, str(exc))
+                continue
         assert sample.points is not None
         frame, points, refused = Frame(pixels, number, 0.0), dict[str, FloatArray](), set[str]()
         label = boxes_from_landmarks(sample.points[None])[0]
@@ -98,6 +135,9 @@ def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:
         if systems.peers is not None:
             box = same_face(systems.peers.detector.detect(frame).boxes_xyxy, label)
             points[PEER] = _nowhere() if box is None else systems.peers.landmarks.locate(frame, box)
+        for one in systems.files:
+            given = one.of(sample.path)
+            points[one.name] = _nowhere() if given is None else given.astype(np.float32)
         yield Scored(sample, found.name, points, frozenset(refused))
 
 
@@ -165,7 +205,23 @@ def figures(system: str, kind: str, name: str, faces: Sequence[Scored]) -> dict[
             "auc_8": metrics.area_under_curve(nme, AUC_LIMIT),
             "auc_8_95": metrics.bootstrap_interval(nme, lambda rows: metrics.area_under_curve(rows, AUC_LIMIT)),
             "auc_8_inner": metrics.area_under_curve(inner, AUC_LIMIT), "parts": parts,
-            "offset": _offsets(predicted[found], truth[found])}
+            "offset": _offsets(predicted[found], truth[found]), **_by_visibility(predicted, truth, faces)}
+
+
+def _by_visibility(predicted: FloatArray, truth: FloatArray, faces: Sequence[Scored]) -> dict[str, Any]:
+    """Errors of seen and of hidden points, over faces whose points have flags."""
+    flags = np.stack([np.full(LANDMARKS, UNKNOWN) if face.sample.hidden is None else face.sample.hidden
+                      for face in faces])
+    flagged = (flags != UNKNOWN).any(axis=1)
+    if not flagged.any():
+        return {"flagged_faces": 0}
+    errors, out = metrics.point_errors(predicted[flagged], truth[flagged]), dict[str, Any](
+        flagged_faces=int(flagged.sum()))
+    for name, value in (("seen", SEEN), ("hidden", HIDDEN)):
+        rows = metrics.sums_of_chosen(errors, flags[flagged] == value)
+        out |= {f"{name}_points": int((flags == value).sum()), f"nme_{name}": metrics.mean_of_sums(rows),
+                f"nme_{name}_95": metrics.bootstrap_interval(rows, metrics.mean_of_sums)}
+    return out
 
 
 def _offsets(predicted: FloatArray, truth: FloatArray) -> dict[str, list[float]]:
@@ -193,6 +249,17 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Landmark errors (per cent of the distance of the outer eye corners unless said otherwise)",
                  ("set", "system", "faces", "not found", "refused", "NME", "95 %", "NME inner", "NME box", "fail 8 %",
                   "fail 10 %", "AUC 8 %", "95 %"), rows)
+
+
+def _hidden_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    rows: list[list[Cell]] = [
+        [line["name"], line["system"], line["flagged_faces"], line["not_found"], line["seen_points"],
+         percent(line["nme_seen"]), percent_range(line["nme_seen_95"], 2), line["hidden_points"],
+         percent(line["nme_hidden"]), percent_range(line["nme_hidden_95"], 2)]
+        for line in lines if line["flagged_faces"] and line["hidden_points"]]
+    return Table("Seen and hidden points apart, where labels say which are hidden (per cent, means over points)",
+                 ("set", "system", "faces", "not found", "seen", "NME seen", "95 %", "hidden", "NME hidden",
+                  "95 %"), rows)
 
 
 def _parts_table(lines: Sequence[Mapping[str, Any]]) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,19 +11,25 @@ from typing import Final, Self
 import numpy as np
 
 from rtface.evaluate import sheets
+from rtface.evaluate.dataset import Sample
 from rtface.evaluate.detector import Seen, boxes_of
-from rtface.evaluate.landmarks import SYSTEMS, Scored
+from rtface.evaluate.landmarks import Scored
 from rtface.evaluate.metrics import match_boxes, nme_interocular
+from rtface.evaluate.robustness import Shown
 from rtface.evaluate.sheets import Pixels
+from rtface.evaluate.verification import GLASSES, Judged, best_threshold
+from rtface.evaluate.verification import NOT_FOUND as NO_SCORE
 from rtface.evaluate.videos import ClipRun
-from rtface.io import read_picture
+from rtface.geometry import FloatArray
 from rtface.morphable import MorphableModel
 from rtface.render import MeshRenderer, Style, border_fade, faces_from_mesh, headless_context
 from rtface.stages.mesh import MeshBuilder
-from rtface.types import FrameResult
+from rtface.types import REGIONS, Coefficients, FrameResult
 
 NOT_FOUND, WORST, TYPICAL = 4, 8, 4
 """At most so many faces of each kind on a system's sheet; typical ones have errors around the median."""
+PAIRS: Final = 12
+"""At most so many pairs on a sheet."""
 REACH: Final = 2.0
 """Sheets show this much around faces, in their sizes."""
 LABEL_COLOR: Final = (60, 230, 90)
@@ -48,9 +54,14 @@ class Overlays:
         pixels: Pixels = result.frame.pixels
         if not len(result.tracks):
             return pixels
+        return self.over(pixels, result.coefficients, result.regions)
+
+    def over(self, pixels: Pixels, coefficients: Coefficients, regions: FloatArray | None = None) -> Pixels:
+        """A picture (H, W, 3) with meshes of coefficients in its px; regions None: all of the face is shown."""
+        if regions is None:
+            regions = np.ones((len(coefficients), len(REGIONS)), np.float32)
         self._renderer.resize(*pixels.shape[:2])
-        mesh = self._mesh.build(result.coefficients, result.regions)
-        faces = faces_from_mesh(mesh, result.coefficients, opacity=self._fade)
+        faces = faces_from_mesh(self._mesh.build(coefficients, regions), coefficients, opacity=self._fade)
         picture: Pixels = self._renderer.render_overlay(pixels, faces, style=STYLE)
         return picture
 
@@ -94,10 +105,8 @@ def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, 
 
     For a private folder.
     """
-    for system in SYSTEMS:
+    for system in dict.fromkeys(system for face in scored for system in face.points):
         faces = [face for face in scored if system in face.points and face.sample.points is not None]
-        if not faces:
-            continue
         errors = nme_interocular(np.stack([face.points[system] for face in faces]),
                                  np.stack([face.sample.points for face in faces if face.sample.points is not None]))
         order = np.argsort(-errors, kind="stable")
@@ -105,8 +114,7 @@ def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, 
         middle = max(lost + WORST, (lost + len(order) - TYPICAL) // 2)
         chosen = [*order[:min(lost, NOT_FOUND)], *order[lost:lost + WORST], *order[middle:middle + TYPICAL]]
         cells = [_scored_cell(faces[k], system, float(errors[k]), side) for k in chosen]
-        name = "".join(c if c.isalnum() else "_" for c in system).strip("_")
-        sheets.write_picture(folder / f"worst_{name}.jpg", sheets.grid(cells, columns))
+        sheets.write_picture(folder / f"worst_{_file_name(system)}.jpg", sheets.grid(cells, columns))
 
 
 def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *, side: int = 300,
@@ -121,7 +129,7 @@ def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *,
                   and (match_boxes(boxes[who], np.ones(len(boxes[who])), judged).reference < 0).any()]
         extra = len(judged) > len(boxes.get("peer", judged))
         if missed or extra:
-            picture = read_picture(record.sample.file)
+            picture = record.sample.pixels()
             for who, rows in boxes.items():
                 picture = sheets.with_boxes(picture, rows, BOX_COLORS[who])
             text = " ".join([*(f"missed {who}" for who in missed), *(["extra"] if extra else [])])
@@ -130,10 +138,60 @@ def doubtful_detections(seen: Sequence[Seen], min_score: float, folder: Path, *,
         sheets.write_picture(folder / "doubtful_detections.jpg", sheets.grid(cells, columns))
 
 
+def wrong_pairs(judged: Sequence[Judged], pictures: Mapping[str, Sample], folder: Path, *, side: int = 200,
+                columns: int = 3) -> None:
+    """Per system one picture, without glasses: the pairs judged most wrongly, side by side, with their scores.
+
+    Wrong is what lies on the other side of the best threshold; pairs without two faces are not shown. Private.
+    """
+    for one in judged:
+        found = one.scores > NO_SCORE
+        if one.glasses != GLASSES[0] or not found.any():
+            continue
+        threshold = best_threshold(one.scores[found], one.same[found])
+        beyond = np.where(one.same, threshold - one.scores, one.scores - threshold)
+        beyond[~found] = -np.inf
+        chosen = [k for k in np.argsort(-beyond, kind="stable")[:PAIRS] if beyond[k] > 0]
+        cells = []
+        for k in chosen:
+            pair = one.pairs[k]
+            two = [sheets.fit(pictures[path].pixels(), side, side) for path in pair[:2]]
+            verdict = "one person" if pair.same else "two people"
+            cells.append(sheets.labelled(np.concatenate(two, axis=1), f"{verdict}, score {one.scores[k]:.2f}, "
+                                                                      f"same from {threshold:.2f}"))
+        if cells:
+            name = _file_name(f"wrong {one.set_name} {one.system}")
+            sheets.write_picture(folder / f"{name}.jpg", sheets.grid(cells, columns))
+
+
+def most_moved(shown: Sequence[Shown], model: MorphableModel, folder: Path, *, side: int = 220,
+               columns: int = 2) -> None:
+    """One picture: clean, pasted, and the mesh over both, of the faces whose mesh moved most. For a private folder."""
+    if not shown:
+        return
+    cells = []
+    with Overlays(model) as overlays:
+        for one in shown:
+            height, width = one.clean.shape[:2]
+            points = one.before.points
+            view = sheets.View.around(np.concatenate([points.min(axis=0), points.max(axis=0)])[None], (width, height),
+                                      side, side, REACH)
+            pictures = (one.clean, one.pasted, overlays.over(one.clean, one.before.coefficients),
+                        overlays.over(one.pasted, one.after.coefficients))
+            text = f"{one.moved.kind} {one.moved.shape_mm:.1f} mm, {100 * one.moved.coverage:.0f} % covered"
+            cells.append(sheets.labelled(np.concatenate([view.cut(picture) for picture in pictures], axis=1),
+                                         f"{text}  {Path(one.sample.path).stem}"))
+    sheets.write_picture(folder / "most_moved.jpg", sheets.grid(cells, columns))
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in text).strip("_")
+
+
 def _scored_cell(face: Scored, system: str, error: float, side: int) -> Pixels:
     """The labelled face with its surroundings."""
     assert face.sample.points is not None
-    picture = read_picture(face.sample.file)
+    picture = face.sample.pixels()
     box = np.concatenate([face.sample.points.min(axis=0), face.sample.points.max(axis=0)])[None]
     view = sheets.View.around(box, (picture.shape[1], picture.shape[0]), side, side, REACH)
     cell = view.cut(picture)

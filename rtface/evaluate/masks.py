@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rtface.errors import InputError, MediaError
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
+from rtface.evaluate.schemes import HIDDEN, SEEN, UNKNOWN, Flags
 
 Map = NDArray[np.uint8]
 CLASSES: Final = 3
@@ -76,6 +77,21 @@ def read_map(path: Path) -> Map:
     if picture is None or picture.ndim != 2 or picture.dtype != np.uint8:
         raise MediaError(f"{path}: got no one-channel 8-bit picture, expected a picture of classes; copy it again")
     return np.asarray(picture, np.uint8)
+
+
+def hidden_points(name: str, sample: Sample) -> Flags | None:
+    """(68,) which points the mask of a sample covers; None where the set has no masks of things before faces.
+
+    Points on unsure pixels or beyond the face area are :data:`UNKNOWN`. MediaError, InputError on unusable masks.
+    """
+    if name != "handdrawn" or sample.mask is None or sample.points is None:
+        return None
+    truth, valid, _ = hand_drawn(read_map(sample.mask), sample)
+    height, width = truth.shape
+    column, row = np.floor(sample.points).astype(int).T
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    at = row.clip(0, height - 1), column.clip(0, width - 1)
+    return np.where(inside & valid[at], np.where(truth[at] == 2, HIDDEN, SEEN), UNKNOWN).astype(np.int8)
 
 
 def faces(pack: Pack, name: str) -> tuple[SampleSet, Iterator[MaskedFace]]:

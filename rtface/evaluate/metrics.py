@@ -58,6 +58,15 @@ def nme_box(predicted: Floats, truth: Floats, points: slice = ALL_POINTS) -> Dou
 
 
 def _normalised(predicted: Floats, truth: Floats, points: slice, norm_of: Callable[[Floats], Doubles]) -> Doubles:
+    return point_errors(predicted, truth, norm_of)[:, points].mean(axis=1)
+
+
+def point_errors(predicted: Floats, truth: Floats,
+                 norm_of: Callable[[Floats], Doubles] = interocular_distances) -> Doubles:
+    """Distance of every point over the face's norm: (N, 68, 2) twice → (N, 68), +inf where predictions are.
+
+    InputError on NaN and on labels without extent.
+    """
     predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     if predicted.shape != truth.shape or truth.ndim != 3 or truth.shape[1:] != (LANDMARKS, 2):
         raise InputError(f"landmarks: got predictions {predicted.shape} and labels {truth.shape}, "
@@ -69,8 +78,23 @@ def _normalised(predicted: Floats, truth: Floats, points: slice, norm_of: Callab
     if not (norm > 0).all():
         raise InputError(f"landmarks: got labels without extent in rows {np.flatnonzero(norm <= 0).tolist()}, "
                          f"expected eye corners and boxes of more than 0 px")
-    errors: Doubles = np.linalg.norm(predicted[:, points] - truth[:, points], axis=2).mean(axis=1) / norm
+    errors: Doubles = np.linalg.norm(predicted - truth, axis=2) / norm[:, None]
     return errors
+
+
+def sums_of_chosen(errors: Doubles, chosen: NDArray[np.bool_]) -> Doubles:
+    """Sum and count of the chosen errors of each found face: (N, P) twice → (M, 2); faces of +inf are left out.
+
+    For means over points, in which a face weighs as much as it has chosen points; see :func:`mean_of_sums`.
+    """
+    found = np.isfinite(errors).all(axis=1)
+    return np.stack([np.where(chosen, errors, 0)[found].sum(axis=1), chosen[found].sum(axis=1)], axis=1)
+
+
+def mean_of_sums(rows: Doubles) -> float:
+    """Mean over all points behind (M, 2) sums and counts; NaN without points."""
+    total, count = rows.sum(axis=0)
+    return float(total / count) if count else float("nan")
 
 
 def failure_rate(nme: Floats, threshold: float) -> float:

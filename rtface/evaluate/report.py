@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from rtface.evaluate.curves import Plot
 from rtface.evaluate.dataset import SampleSet
 from rtface.inference import EngineSpec
 
@@ -54,6 +55,8 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Everything else that the figures depend on."""
     notes: Sequence[str] = ()
+    curves: Sequence[Plot] = ()
+    """For the page and the JSON document; the text has none."""
 
     def text(self) -> str:
         """Tables, then notes and problems."""
@@ -67,7 +70,7 @@ class Report:
                              "problems": [str(problem) for problem in found.problems.values()]} for found in self.sets}
         return _plain({"evaluation": self.protocol, "machine": describe_machine(), "settings": dict(self.settings),
                        "sets": sets, "problems": sum(len(found.problems) for found in self.sets),
-                       "results": list(self.results)})
+                       "results": list(self.results), "curves": [plot.document() for plot in self.curves]})
 
     def json_line(self) -> str:
         """:meth:`document` in one line."""

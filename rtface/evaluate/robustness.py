@@ -10,17 +10,22 @@ picture is measured again from the same detector box. What moved is the occluder
 - ``confidence``: how much the presence falls.
 
 Faces whose clean result is itself doubtful (presence below the tracker's) are left out and counted.
+
+Systems are readers by name, each compared with its own clean result; where the occluder is put, from which box faces
+are read, and which points it hides, is the first one's say. Today there is one: ``off``, without de-occlusion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from rtface.evaluate.dataset import Pack, Problem
+from rtface.errors import InputError
+from rtface.evaluate.curves import Curve, Plot
+from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Paster, hidden_landmarks
@@ -32,14 +37,22 @@ from rtface.types import Frame
 
 SETS: Final = ("cc0_people", "lfpw_test", "helen_test")
 KINDS: Final = ("glasses", "sunglasses", "mask", "hand", "microphone", "cup", "phone", "headset", "scarf", "bar")
-BINS: Final = (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)
+BINS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
 """Covered share of the face."""
+OFF: Final = "off"
+"""The system without de-occlusion."""
+WORST, WORST_OF_KIND = 12, 3
+"""How many pictures are kept to be looked at, and at most of one occluder."""
+SHOWN: Final = {"landmarks": "landmarks, of the eye corners' distance", "shape_mm": "mesh, mm",
+                "identity_mm": "identity alone, mm"}
+"""What is drawn over the covered share."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
     """One pasted picture against its clean one."""
 
+    system: str
     set_name: str
     kind: str
     coverage: float
@@ -74,41 +87,99 @@ def compare(model: MorphableModel, clean: Measured, pasted: Measured, hidden: An
             "turn_deg": float(np.degrees(np.arccos(cosine))), "presence_drop": clean.presence - pasted.presence}
 
 
-def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence[str] = SETS,
-        kinds: Sequence[str] = KINDS, seed: int = 0, settings: Mapping[str, Any] | None = None) -> Report:
-    """Paste every kind once on every clean face."""
-    paster, moved, read, doubtful, lost = Paster(model), [], [], 0, 0
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A pasted picture to look at."""
+
+    moved: Moved
+    sample: Sample
+    clean: Pixels
+    pasted: Pixels
+    before: Measured
+    after: Measured
+
+
+def run(pack: Pack, readers: Mapping[str, FaceReader], model: MorphableModel, *, sets: Sequence[str] = SETS,
+        kinds: Sequence[str] = KINDS, seed: int = 0, settings: Mapping[str, Any] | None = None,
+        look: Callable[[Sequence[Shown]], None] | None = None) -> Report:
+    """Paste every kind once on every clean face, and read it with every system.
+
+    ``look`` gets the pictures of the first system whose mesh moved most, worst first.
+    """
+    if not readers:
+        raise InputError("robustness: got no systems, expected at least one reader")
+    paster, moved, read, shown = Paster(model), list[Moved](), list[SampleSet](), list[Shown]()
+    doubtful, lost = 0, dict.fromkeys(readers, 0)
+    first = next(iter(readers))
     for name in sets:
-        labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith("annotations.json")
-        found = pack.landmarks(name) if labelled else pack.pictures(name)
+        found = pack.faces(name)
         read.append(found)
         for number, (sample, pixels) in enumerate(found.pictures()):
             frame = Frame(pixels, number, 0.0)
             box = (boxes_from_landmarks(sample.points[None])[0] if sample.points is not None
-                   else _largest(reader.detector.detect(frame).boxes_xyxy))
-            clean = None if box is None else reader.measure(frame, box)
-            if box is None or clean is None:
+                   else _largest(readers[first].detector.detect(frame).boxes_xyxy))
+            read_clean = {} if box is None else {system: reader.measure(frame, box)
+                                                 for system, reader in readers.items()}
+            clean = {system: measured for system, measured in read_clean.items() if measured is not None}
+            if box is None or len(clean) < len(readers):
                 found.problems[sample.path] = Problem(sample.path, "no face found")
                 continue
-            if clean.presence < reader.landmarks.min_presence:
+            if any(clean[system].presence < reader.landmarks.min_presence for system, reader in readers.items()):
                 doubtful += 1
                 continue
             for k, kind in enumerate(kinds):
-                pasted = paster.paste(np.random.default_rng([seed, number, k]), pixels, clean.coefficients, kind)
-                after = reader.measure(Frame(pasted.pixels, number, 0.0), box)
-                if after is None:
-                    lost += 1
-                    continue
-                moved.append(Moved(name, kind, pasted.coverage, **compare(
-                    model, clean, after, hidden_landmarks(clean.points, pasted.cover))))
-    groups = [("kind", kind, [m for m in moved if m.kind == kind]) for kind in kinds]
-    groups += [("coverage", f"{100 * low:.0f}..{100 * high:.0f} %", [m for m in moved if low <= m.coverage < high])
-               for low, high in zip(BINS[:-1], BINS[1:], strict=True)]
-    groups.append(("all", "all", moved))
-    results = [figures(group, name, rows) for group, name, rows in groups if rows]
-    notes = [f"{doubtful} faces left out because the clean result was doubtful; {lost} lost under an occluder"]
+                pasted = paster.paste(np.random.default_rng([seed, number, k]), pixels, clean[first].coefficients, kind)
+                hidden = hidden_landmarks(clean[first].points, pasted.cover)
+                for system, reader in readers.items():
+                    after = reader.measure(Frame(pasted.pixels, number, 0.0), box)
+                    if after is None:
+                        lost[system] += 1
+                        continue
+                    moved.append(Moved(system, name, kind, pasted.coverage,
+                                       **compare(model, clean[system], after, hidden)))
+                    if look is not None and system == first:
+                        shown = keep_worst([*shown, Shown(moved[-1], sample, pixels, pasted.pixels, clean[first],
+                                                          after)])
+    if look is not None:
+        look(shown)
+    results = [figures(system, group, label, rows) for system in readers
+               for group, label, rows in _groups([m for m in moved if m.system == system], kinds) if rows]
+    notes = [f"{doubtful} faces left out because the clean result was doubtful",
+             *(f"{system}: {count} lost under an occluder" for system, count in lost.items())]
     return Report("robustness", [_table(results)], results, read,
-                  {**(settings or {}), "kinds": list(kinds), "seed": seed}, notes)
+                  {**(settings or {}), "kinds": list(kinds), "seed": seed}, notes, _curves(results, list(readers)))
+
+
+def keep_worst(shown: Sequence[Shown]) -> list[Shown]:
+    """The :data:`WORST` whose meshes moved most, worst first, at most :data:`WORST_OF_KIND` of one occluder."""
+    kept, count = [], dict[str, int]()
+    for one in sorted(shown, key=lambda one: -one.moved.shape_mm):
+        count[one.moved.kind] = count.get(one.moved.kind, 0) + 1
+        if count[one.moved.kind] <= WORST_OF_KIND:
+            kept.append(one)
+    return kept[:WORST]
+
+
+def _groups(moved: Sequence[Moved], kinds: Sequence[str]) -> list[tuple[str, str, list[Moved]]]:
+    groups = [("kind", kind, [m for m in moved if m.kind == kind]) for kind in kinds]
+    groups += [("coverage", f"{100 * low:.0f}..{100 * high:.0f} %",
+                [m for m in moved if low <= m.coverage < high or m.coverage >= high == BINS[-1]])
+               for low, high in zip(BINS[:-1], BINS[1:], strict=True)]
+    return [*groups, ("all", "all", list(moved))]
+
+
+def _curves(results: Sequence[Mapping[str, Any]], systems: Sequence[str]) -> list[Plot]:
+    """Mean displacement over the mean coverage of each bin, with 95 % intervals."""
+    plots = []
+    for field, label in SHOWN.items():
+        curves = []
+        for system in systems:
+            lines = [line for line in results if line["system"] == system and line["group"] == "coverage"]
+            curves.append(Curve(system, [line["coverage"] for line in lines], [line[field] for line in lines],
+                                [line[f"{field}_95"][0] for line in lines], [line[f"{field}_95"][1] for line in lines]))
+        plots.append(Plot(f"What an occluder moves: {label}", "covered share of the face", label, curves, (0, 0.8),
+                          percent="xy" if field == "landmarks" else "x"))
+    return plots
 
 
 def _largest(boxes_xyxy: FloatArray) -> FloatArray | None:
@@ -118,23 +189,26 @@ def _largest(boxes_xyxy: FloatArray) -> FloatArray | None:
     return best
 
 
-def figures(group: str, name: str, rows: Sequence[Moved]) -> dict[str, Any]:
-    """Means over pasted pictures."""
+def figures(system: str, group: str, name: str, rows: Sequence[Moved]) -> dict[str, Any]:
+    """Means over pasted pictures, with intervals of what is drawn."""
     def mean(field: str) -> float:
         values = np.array([getattr(row, field) for row in rows], np.float64)
         return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
-    shape = np.array([row.shape_mm for row in rows])
+    def interval(field: str) -> tuple[float, float]:
+        return bootstrap_interval(np.array([getattr(row, field) for row in rows]), lambda r: float(r.mean()))
+
     fields = ("coverage", "landmarks", "hidden", "seen", "shape_mm", "identity_mm", "turn_deg", "presence_drop")
-    return {"group": group, "name": name, "pasted": len(rows), **{field: mean(field) for field in fields},
-            "shape_mm_95": bootstrap_interval(shape, lambda r: float(r.mean()))}
+    return {"system": system, "group": group, "name": name, "pasted": len(rows),
+            **{field: mean(field) for field in fields}, **{f"{field}_95": interval(field) for field in SHOWN}}
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = [
-        [line["name"], line["pasted"], percent(line["coverage"], 1), percent(line["landmarks"]), percent(line["seen"]),
-         percent(line["hidden"]), f"{line['shape_mm']:.2f}", "{:.2f}..{:.2f}".format(*line["shape_mm_95"]),
-         f"{line['identity_mm']:.2f}", f"{line['turn_deg']:.1f}", percent(line["presence_drop"], 1)] for line in lines]
+        [line["name"], line["system"], line["pasted"], percent(line["coverage"], 1), percent(line["landmarks"]),
+         percent(line["seen"]), percent(line["hidden"]), f"{line['shape_mm']:.2f}",
+         "{:.2f}..{:.2f}".format(*line["shape_mm_95"]), f"{line['identity_mm']:.2f}", f"{line['turn_deg']:.1f}",
+         percent(line["presence_drop"], 1)] for line in lines]
     return Table("What an occluder moves (landmarks in per cent of the eye corners' distance, mesh in mm)",
-                 ("occluder", "pasted", "coverage", "landmarks", "seen", "hidden", "shape mm", "95 %", "identity mm",
-                  "turn deg", "presence lost"), rows)
+                 ("occluder", "de-occlusion", "pasted", "coverage", "landmarks", "seen", "hidden", "shape mm", "95 %",
+                  "identity mm", "turn deg", "presence lost"), rows)

@@ -6,11 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
+from rtface.errors import InputError
 from rtface.evaluate import robustness as rob
 from rtface.evaluate.commands import EvaluateOptions, evaluate
-from rtface.evaluate.networks import Measured
+from rtface.evaluate.dataset import Pack
+from rtface.evaluate.networks import Measured, face_reader
 from rtface.evaluate.pasting import Paster, hidden_landmarks
 from rtface.geometry import pose_vertices
+from rtface.inference import FakeEngine
+from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.types import VECTOR_SIZE, Coefficients
 from tests import blobs
@@ -78,10 +82,59 @@ def test_nothing_moves_between_equal_results(model: MorphableModel) -> None:
 
 def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
     pack = small_pack(tmp_path / "pack")
-    report = evaluate("robustness", EvaluateOptions(data=pack, sets=("lfpw_test",)), engines=blobs.engines())
+    options = EvaluateOptions(data=pack, sets=("lfpw_test",), sheet_all=tmp_path / "private")
+    report = evaluate("robustness", options, engines=blobs.engines())
     kinds = [line["name"] for line in report.results if line["group"] == "kind"]
     assert kinds == list(rob.KINDS)
     everything = report.results[-1]
     assert everything["name"] == "all" and everything["pasted"] == sum(
         line["pasted"] for line in report.results if line["group"] == "kind")
+    assert everything["pasted"] == sum(line["pasted"] for line in report.results if line["group"] == "coverage")
     assert "left out because the clean result was doubtful" in report.text()
+    bins = [line for line in report.results if line["group"] == "coverage"]
+    for plot in report.curves:
+        (curve,) = plot.curves
+        assert curve.name == rob.OFF and len(curve.x) == len(bins) and list(curve.x) == sorted(curve.x)
+        assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
+    sheet = read_picture(tmp_path / "private/most_moved.jpg")
+    assert sheet.shape[1] == 2 * 4 * 220 + 4 and sheet.std() > 10
+
+
+def test_systems_are_compared_with_their_own_clean_result(tmp_path: Path, model: MorphableModel) -> None:
+    pack = Pack(small_pack(tmp_path / "pack"))
+
+    def shifted(crops: np.ndarray) -> dict[str, np.ndarray]:
+        out = blobs.find_landmarks(crops)
+        return {**out, "landmarks": out["landmarks"] + np.float32(2)}
+
+    def steady(crops: np.ndarray) -> dict[str, np.ndarray]:
+        return blobs.regress(crops * 0)  # sees nothing, and says the same of every picture
+
+    other = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], steady),
+             "landmarks": FakeEngine(blobs.SPECS["landmarks"], shifted)}
+    readers = {rob.OFF: face_reader(blobs.engines(), model.basis_id), "on": face_reader(other, model.basis_id)}
+    report = rob.run(pack, readers, model, sets=("lfpw_test",), kinds=("mask", "glasses"))
+    lines = {(line["system"], line["name"]): line for line in report.results}
+    assert lines["on", "all"]["pasted"] == lines["off", "all"]["pasted"] > 0
+    assert lines["on", "all"]["coverage"] == lines["off", "all"]["coverage"]
+    assert lines["on", "all"]["shape_mm"] == 0 < lines["off", "all"]["shape_mm"]
+    assert [curve.name for curve in report.curves[0].curves] == ["off", "on"]
+    assert "on: 0 lost under an occluder" in report.notes
+    with pytest.raises(InputError, match="got no systems"):
+        rob.run(pack, {}, model)
+
+
+def test_the_worst_pictures_are_few_of_each_kind() -> None:
+    def shown(kind: str, shape_mm: float) -> rob.Shown:
+        moved = rob.Moved("off", "a", kind, 0.3, 0, 0, 0, shape_mm, 0, 0, 0)
+        return rob.Shown(moved, None, None, None, None, None)  # type: ignore[arg-type]
+
+    kept = rob.keep_worst([shown("hand", k) for k in range(20)] + [shown(f"thing {k}", -k) for k in range(15)])
+    assert [one.moved.shape_mm for one in kept] == [19, 18, 17, 0, -1, -2, -3, -4, -5, -6, -7, -8]
+
+
+def test_nearly_covered_faces_are_in_the_last_bin() -> None:
+    rows = [rob.Moved("off", "a", "mask", share, 0, 0, 0, 1, 0, 0, 0) for share in (0.0, 0.1, 0.59, 0.6, 1.0)]
+    counts = {name: len(found) for group, name, found in rob._groups(rows, ("mask",)) if group == "coverage"}
+    assert counts == {"0..10 %": 1, "10..20 %": 1, "20..30 %": 0, "30..40 %": 0, "40..50 %": 0, "50..60 %": 1,
+                      "60..100 %": 2}

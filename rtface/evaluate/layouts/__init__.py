@@ -1,0 +1,52 @@
+"""Data sets of the papers in the folders in which they come: ``rtface evaluate PROTOCOL --layout NAME --data FOLDER``.
+
+One file per layout, with a function that opens a folder and gives what its protocols read; for pictures of faces that
+is :class:`~rtface.evaluate.layouts.opened.Opened`, which has the methods of a pack. To add a layout, write such a file
+and name it in :data:`LAYOUTS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from rtface.errors import InputError
+from rtface.evaluate.layouts import aflw2000, cofw68, lfw, w300, wflw
+
+PACK: Final = "pack"
+"""rtface's own, see :mod:`rtface.evaluate.dataset`."""
+FACES: Final = ("landmarks", "detector", "robustness")
+"""Protocols that run on any labelled faces."""
+
+
+class Layout(NamedTuple):
+    """How a data set lies on disk."""
+
+    open: Callable[[Path], Any]
+    """A folder → what the protocols read; InputError where it is something else."""
+    protocols: tuple[str, ...]
+    what: str
+    """For people: which files are expected."""
+
+
+LAYOUTS: Final[Mapping[str, Layout]] = {
+    "300w": Layout(w300.open_folder, FACES, "folders of pictures with .pts files beside them"),
+    "aflw2000": Layout(aflw2000.open_folder, FACES, "image*.jpg with .mat files beside them"),
+    "cofw68": Layout(cofw68.open_folder, FACES, "COFW_test_color.mat and test_annotations/*_points.mat"),
+    "wflw": Layout(wflw.open_folder, FACES, "WFLW_images and WFLW_annotations"),
+    "lfw": Layout(lfw.open_folder, ("verification",), "pairs.txt and a folder of pictures per person"),
+}
+
+
+def open_layout(name: str, protocol: str, folder: Path) -> Any:
+    """What a protocol reads in a folder of the layout ``name``; InputError where they do not go together."""
+    if name not in LAYOUTS:
+        raise InputError(f"--layout: got {name!r}, expected one of {PACK}, {', '.join(LAYOUTS)}")
+    layout = LAYOUTS[name]
+    if protocol not in layout.protocols:
+        fitting = [PACK, *(key for key, other in LAYOUTS.items() if protocol in other.protocols)]
+        raise InputError(f"--layout: got {name} for the protocol {protocol}, expected one of {', '.join(fitting)}")
+    if not Path(folder).is_dir():
+        raise InputError(f"{folder}: got no folder, expected {layout.what}; give it with --data")
+    return layout.open(Path(folder))
