@@ -144,14 +144,16 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos|all",
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|temporal|verification|videos|"
+                                                    "all",
                                             help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
+    layout: Annotated[str, typer.Option(help="How the data lies there: pack; temporal also reads 300vw.")] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
-    faces: Annotated[int | None, typer.Option(help="videos: follow at most this many faces.")] = None,
+    faces: Annotated[int | None, typer.Option(help="videos, temporal: follow at most this many faces.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="videos: contact sheet of the free clips.")] = None,
     sheet_all: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for pictures to look at, "
                                                         "whatever their rights.")] = None,
@@ -175,7 +177,7 @@ def evaluate(
         cv2.setNumThreads(1)
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
                                   threads=threads)
-        options = EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
+        options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers, peers_only=peers_only,
                                   sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
         if (out is None) != (protocol != "all"):
             raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")

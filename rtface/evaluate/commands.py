@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
-from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
-from rtface.evaluate.dataset import Pack
+from rtface.evaluate import (
+    detector,
+    html,
+    landmarks,
+    looks,
+    robustness,
+    scenes,
+    sheets,
+    temporal,
+    timelines,
+    verification,
+    videos,
+)
+from rtface.evaluate.dataset import Pack, SampleSet
+from rtface.evaluate.layouts import vw300
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
 from rtface.evaluate.peers import PeerDetector, Peers
+from rtface.evaluate.recording import Clip
 from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
 from rtface.stages.detect import Detects
+
+PACK: Final = "pack"
+LAYOUTS: Final[Mapping[str, tuple[str, ...]]] = {"temporal": (vw300.NAME,)}
+"""Layouts that protocols read besides the pack's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +45,9 @@ class EvaluateOptions:
     """What to measure, and on what; protocols name the options that they do not have."""
 
     data: Path
-    """The evaluation pack's folder."""
+    """The evaluation pack's folder, or that of another layout."""
+    layout: str = PACK
+    """How the data lies there; see :data:`LAYOUTS`."""
     networks: NetworkOptions = NetworkOptions()
     peers: Path | None = None
     """Folder of third-party networks to compare with."""
@@ -35,7 +56,7 @@ class EvaluateOptions:
     sets: tuple[str, ...] = ()
     """Sets of the pack; empty: the protocol's usual ones."""
     faces: int | None = None
-    """videos: follow at most this many faces."""
+    """videos, temporal: follow at most this many faces."""
     sheet: Path | None = None
     """videos: contact sheet of the free clips."""
     sheet_all: Path | None = None
@@ -55,13 +76,17 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol: got {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    layouts = (PACK, *LAYOUTS.get(protocol, ()))
+    if options.layout not in layouts:
+        raise InputError(f"--layout: got {options.layout!r}, expected {' or '.join(layouts)} for {protocol}")
     if options.peers_only and options.peers is None:
         raise InputError("got --peers-only without --peers, expected the folder of the peers' files")
     if options.sheet_all is not None:
         sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
-    report = PROTOCOLS[protocol](Pack(options.data), options, engines or {}, progress)
+    pack = Pack(options.data) if options.layout == PACK else Pack.without_index(options.data)
+    report = PROTOCOLS[protocol](pack, options, engines or {}, progress)
     if not report.results:
         names = ", ".join(found.name for found in report.sets)
         problems = [str(problem) for found in report.sets for problem in found.problems.values()]
@@ -143,12 +168,39 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
                                 settings={"networks": networks.describe()})
 
 
+def _temporal(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "temporal", "sheet", "peers", "peers_only")
+    model = MorphableModel.load()
+    clips: list[Iterable[Clip]] = []
+    sets: list[SampleSet] = []
+    if options.layout == vw300.NAME:
+        _refuse(options, f"temporal with {vw300.NAME}", "sets")
+        sets.append(vw300.find(options.data))
+        clips.append(vw300.clips(sets[0]))
+    else:
+        chosen = options.sets or temporal.SETS
+        if unknown := set(chosen) - set(temporal.SETS):
+            raise InputError(f"--set: got {', '.join(sorted(unknown))}, expected {' or '.join(temporal.SETS)}")
+        if "synthetic" in chosen:
+            clips.append(scenes.clips(model))
+        if "videos" in chosen:
+            sets.append(pack.clips())
+            clips.append(temporal.pack_clips(sets[0]))
+    folder = options.sheet_all
+    with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
+        return temporal.run(chain.from_iterable(clips), networks.engines, model, sets=sets,
+                            faces=options.faces or TrackerConfig().faces, settings={"networks": networks.describe()},
+                            look=None if folder is None else
+                            lambda played, curves: timelines.worst_timelines(played, curves, folder),
+                            progress=progress)
+
+
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
     "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
-    "verification": _verification, "videos": _videos}
+    "temporal": _temporal, "verification": _verification, "videos": _videos}
 
 
-PICTURED: Final = ("detector", "landmarks", "videos")
+PICTURED: Final = ("detector", "landmarks", "temporal", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""
@@ -161,6 +213,8 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
     set for instance, is told on the page and does not stop the others.
     """
+    if options.layout != PACK:
+        raise InputError(f"--layout: got {options.layout!r}, expected {PACK} for all")
     _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
     folder = sheets.private_folder(out)
     sections = []

@@ -143,6 +143,13 @@ class Pack:
                 raise InputError(f"{self.folder / 'index.json'}: got the item {item!r}, expected one with a path")
             self._items[item["path"]] = item
 
+    @classmethod
+    def without_index(cls, folder: Path) -> Pack:
+        """A folder in another layout, which the protocol reads itself; it has no set of a pack."""
+        pack = cls.__new__(cls)
+        pack.folder, pack.sets, pack._items = Path(folder), {}, {}
+        return pack
+
     def landmarks(self, name: str) -> SampleSet:
         """A set labelled with 68 points; InputError when the pack has no such set or no labels for it."""
         info = self._info(name)

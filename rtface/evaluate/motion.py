@@ -24,7 +24,7 @@ DRIFT_SHARE: Final = 0.2
 """Identity drift compares this share of a track at its start with as much at its end."""
 LEAST_CORRELATION: Final = 0.7
 """Curves that agree less than this have no lag: they do not show the same movement."""
-LEAST_FALL: Final = 0.2
+LEAST_FALL: Final = 0.5
 """The correlation has to fall by this much on both sides of its peak: slow curves do not tell a lag."""
 HANDOVER_SIZE: Final = 1.5
 JUMP: Final = 0.5

@@ -33,8 +33,8 @@ class Truth:
     @property
     def known(self) -> NDArray[np.bool_]:
         """(T,) frames with a label."""
-        known: NDArray[np.bool_] = np.isfinite(self.points.reshape(len(self.points), -1)).all(axis=1)
-        return known
+        known = np.isfinite(self.points.reshape(len(self.points), -1)).all(axis=1)
+        return np.asarray(known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

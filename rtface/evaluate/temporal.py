@@ -10,7 +10,8 @@ On clips with a truth (drawn by :mod:`rtface.evaluate.scenes`, or labelled in th
   without pose in mm; turn: angle between both head rotations.
 - jitter: standard deviation of the high-frequency part of (prediction − truth), mean over frames: of the points'
   coordinates in px, of the vertices' coordinates (head space, without pose) in mm; on still and on moving frames.
-- lag: by cross-correlation over ±0.3 s, in ms; of the openings of mouth and eyes, of the rotation and of the place.
+- lag: by cross-correlation with the truth over ±0.3 s, in ms; of the openings of mouth and eyes, of the rotation and
+  of the place. Slow curves and such that do not agree have none.
 - lost: share of the frames with a face to be seen in which it was not measured; absent: in which nothing was given out.
 - switches: changes of a face's id (CLEAR MOT, Bernardin & Stiefelhagen 2008).
 
@@ -19,16 +20,18 @@ blinks and other quick motion included (compare systems, not clips); lost are fr
 face; switches are ids that start where another one stopped, and leaps of an id to another place; ends are ids that stop
 for good inside the picture before the clip does. Cuts between shots count among these.
 
-On all clips: drift is how far the person's own shape moves from the first to the last fifth of a stretch, in mm;
-flicker the share of the mask's pixels that change their class between frames in which the face is still.
+On all clips: added is the lag of the smoothed curves behind the measured ones, both without what is jitter; drift is
+how far the person's own shape moves from the first to the last fifth of a stretch, in mm; flicker the share of the
+mask's pixels that change their class between frames in which the face is still.
 
 A frame is still where the truth, or else the low-passed points, move less than 0.15 eye distances a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -37,19 +40,22 @@ from rtface.config import PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import MediaError
 from rtface.evaluate import motion
 from rtface.evaluate.curves import LEAST_MOTION, SIGNALS, Curves
-from rtface.evaluate.dataset import Problem, SampleSet
+from rtface.evaluate.dataset import Problem, SampleSet, altered
 from rtface.evaluate.metrics import Doubles, bootstrap_interval, interocular_distances, nme_interocular
 from rtface.evaluate.recording import Clip, Recording, Stretch, record
 from rtface.evaluate.report import Report
 from rtface.evaluate.temporal_tables import summaries, tables
 from rtface.geometry import FloatArray, rotation_matrices
 from rtface.inference import Engine
+from rtface.io import open_source
 from rtface.morphable import MorphableModel
 from rtface.pipeline import CropStage, Pipeline
 
 SETS: Final = ("synthetic", "videos")
 SYSTEMS: Final = ("smoothed", "as measured")
 NETWORK: Final = "landmark network"
+USUAL_FPS: Final = 25.0
+"""Of clips that do not tell."""
 LAG_REACH_S: Final = 0.3
 LAG_LEAST_S: Final = 1.0
 """Stretches shorter than this have no lag."""
@@ -87,6 +93,7 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
                     raise
                 clip.found.problems[clip.name] = Problem(clip.name, f"unreadable clip ({exc})")
                 continue
+            _compare_counts(clip, recordings[SYSTEMS[0]].count)
             played.append(Played(clip, recordings, measure(recordings, curves)))
             progress(f"{clip.name}: {recordings[SYSTEMS[0]].count} frames, {len(recordings[SYSTEMS[0]].spans)} ids")
     finally:
@@ -103,9 +110,36 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
                    "still_speed": motion.STILL_SPEED})
 
 
+def pack_clips(found: SampleSet) -> Iterator[Clip]:
+    """The clips of a pack, grouped by their folder; altered and unreadable ones become problems."""
+    for sample in found.samples:
+        what = altered(sample)
+        try:
+            with open_source(sample.file) as source:
+                fps = source.info.fps or USUAL_FPS
+        except MediaError as exc:
+            what = what or f"unreadable clip ({exc})"
+        if what is not None:
+            found.problems[sample.path] = Problem(sample.path, what)
+            continue
+        yield Clip(sample.path, sample.file.parent.name, fps, partial(open_source, sample.file), "real", sample.rights,
+                   found=found)
+
+
+def _compare_counts(clip: Clip, count: int) -> None:
+    """A problem of the clip where it has not as many frames as labels."""
+    for truth in clip.truths if clip.found is not None else ():
+        if len(truth.points) != count and clip.found is not None:
+            clip.found.problems[f"{clip.name} frames"] = Problem(
+                clip.name, f"got labels up to frame {len(truth.points)}, expected {count} as the clip has; the frames "
+                           f"without a label were not scored")
+
+
 def measure(recordings: Mapping[str, Recording], curves: Curves) -> dict[str, dict[str, Any]]:
     """All figures of one clip by system, the landmark network's own points last."""
     figures = {system: figures_of(recording, curves) for system, recording in recordings.items()}
+    if set(SYSTEMS) <= recordings.keys():
+        figures[SYSTEMS[0]] |= _added(recordings[SYSTEMS[0]], recordings[SYSTEMS[1]], curves)
     first = next(iter(recordings.values()), None)
     if first is not None:
         figures[NETWORK] = _steadiness(first, None)
@@ -173,22 +207,48 @@ def _lags(recording: Recording, curves: Curves) -> dict[str, Any]:
     clip = recording.clip
     reach = max(1, round(LAG_REACH_S * clip.fps))
     lags: dict[str, list[float]] = {name: [] for name in SIGNALS}
-    for face, truth in enumerate(clip.truths):
-        one = recording.longest(face)
-        if one is None or len(one) < LAG_LEAST_S * clip.fps:
-            continue
-        for name in SIGNALS:
-            points = truth.points[one.frames]
+    for one in _longest(recording) if clip.truths else ():
+        truth = clip.truths[one.face]
+        points = truth.points[one.frames]
+        for name in SIGNALS if len(one) >= LAG_LEAST_S * clip.fps else ():
             if truth.vectors is None and name != "place":
                 continue
-            known = one.vectors if truth.vectors is None else truth.vectors[one.frames]
-            true = curves.signal(name, known, points)
-            least = LEAST_MOTION[name] * (float(interocular_distances(points).mean()) if name == "place" else 1.0)
-            if float(true.std(axis=0).max()) >= least:
+            true = curves.signal(name, one.vectors if truth.vectors is None else truth.vectors[one.frames], points)
+            if _moves(name, true, points):
                 found = motion.lag(curves.signal(name, one.vectors, one.mesh), true, reach)
                 lags[name].append(1000 * found.frames / clip.fps)
     return {f"lag_{name}_ms": _mean([np.array([v for v in values if np.isfinite(v)])])
             for name, values in lags.items()}
+
+
+def _added(smoothed: Recording, measured: Recording, curves: Curves) -> dict[str, Any]:
+    """Lag of smoothing in ms of every signal, mean over the longest stretches of the faces."""
+    clip, half = smoothed.clip, motion.half_window(smoothed.clip.fps)
+    reach = max(1, round(LAG_REACH_S * clip.fps))
+    lags: dict[str, list[float]] = {name: [] for name in SIGNALS}
+    for one in _longest(smoothed):
+        other = next((s for s in measured.stretches if s.identifier == one.identifier
+                      and np.array_equal(s.frames, one.frames)), None)
+        if other is None or len(one) < LAG_LEAST_S * clip.fps:
+            continue
+        for name in SIGNALS:
+            late, true = (motion.local_fit(curves.signal(name, s.vectors, s.mesh), half).level for s in (one, other))
+            if _moves(name, true, other.network):
+                lags[name].append(1000 * motion.lag(late, true, reach).frames / clip.fps)
+    return {f"added_{name}_ms": _mean([np.array([v for v in values if np.isfinite(v)])])
+            for name, values in lags.items()}
+
+
+def _longest(recording: Recording) -> list[Stretch]:
+    """The longest stretch of each face of the truth, or without one the longest of all."""
+    faces = range(len(recording.clip.truths)) if recording.clip.truths else (-1,)
+    return [one for one in (recording.longest(face) for face in faces) if one is not None]
+
+
+def _moves(name: str, true: Doubles, points: FloatArray) -> bool:
+    """Whether a curve moves enough to tell a lag."""
+    unit = float(interocular_distances(points).mean()) if name == "place" else 1.0
+    return len(true) > 0 and float(true.std(axis=0).max()) >= LEAST_MOTION[name] * unit
 
 
 def _following(recording: Recording) -> dict[str, Any]:

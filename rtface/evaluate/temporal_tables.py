@@ -12,19 +12,23 @@ from rtface.evaluate.report import Cell, Table
 SHARES: Final = ("error", "still_share", "moving_share", "lost", "absent", "flicker")
 """Shown in per cent."""
 MEANS: Final = ("error", "shape_mm", "turn_deg", "still_px", "still_mm", "still_share", "moving_px", "moving_mm",
-                "moving_share", "lag_mouth_ms", "lag_eyes_ms", "lag_turn_ms", "lag_place_ms", "drift_mm", "lost",
-                "absent", "flicker")
+                "moving_share", "lag_mouth_ms", "lag_eyes_ms", "lag_turn_ms", "lag_place_ms",
+                "added_mouth_ms", "added_eyes_ms", "added_turn_ms", "added_place_ms", "drift_mm", "lost", "absent",
+                "flicker")
 """Figures of a clip of which a group has the mean over its clips."""
 SUMS: Final = ("frames", "ids", "switches", "ends")
 TITLES: Final = {"error": "error %", "shape_mm": "shape mm", "turn_deg": "turn deg", "still_px": "still px",
                  "still_mm": "still mm", "still_share": "still %", "moving_px": "moving px", "moving_mm": "moving mm",
                  "moving_share": "moving %", "lag_mouth_ms": "mouth ms", "lag_eyes_ms": "eyes ms",
-                 "lag_turn_ms": "turn ms", "lag_place_ms": "place ms", "drift_mm": "drift mm", "lost": "lost %",
+                 "lag_turn_ms": "turn ms", "lag_place_ms": "place ms", "added_mouth_ms": "added mouth ms",
+                 "added_eyes_ms": "added eyes ms", "added_turn_ms": "added turn ms",
+                 "added_place_ms": "added place ms", "drift_mm": "drift mm", "lost": "lost %",
                  "absent": "absent %", "switches": "switches", "ends": "ends", "flicker": "flicker %"}
 WITH_TRUTH: Final = ("error", "shape_mm", "turn_deg", "still_px", "still_mm", "moving_px", "moving_mm", "lag_mouth_ms",
                      "lag_eyes_ms", "lag_turn_ms", "lag_place_ms", "drift_mm", "lost", "absent", "switches", "flicker")
-WITHOUT: Final = ("still_px", "still_share", "still_mm", "moving_px", "moving_share", "moving_mm", "drift_mm", "lost",
-                  "switches", "ends", "flicker")
+WITHOUT: Final = ("still_px", "still_share", "still_mm", "moving_px", "moving_share", "moving_mm", "added_mouth_ms",
+                  "added_eyes_ms", "added_turn_ms", "added_place_ms", "drift_mm", "lost", "switches", "ends",
+                  "flicker")
 Interval = Callable[[Any, Callable[[Any], float]], tuple[float, float]]
 
 
