@@ -36,6 +36,12 @@ class Truth:
         known = np.isfinite(self.points.reshape(len(self.points), -1)).all(axis=1)
         return np.asarray(known)
 
+    def seen(self, count: int) -> NDArray[np.bool_]:
+        """(count,) frames of a clip in which the face is known to be there for all to see."""
+        seen = np.zeros(count, bool)
+        seen[:len(self.points)] = (self.known if self.hidden is None else self.known & ~self.hidden)[:count]
+        return seen
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clip:

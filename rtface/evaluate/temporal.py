@@ -256,10 +256,9 @@ def _following(recording: Recording) -> dict[str, Any]:
     clip = recording.clip
     out: dict[str, Any] = {"frames": recording.count, "ids": len(recording.spans)}
     if clip.truths:
-        count, seen, lost, absent = recording.count, 0, 0, 0
+        seen, lost, absent = 0, 0, 0
         for face, truth in enumerate(clip.truths):
-            there = truth.known[:count] & ~(np.zeros(count, bool) if truth.hidden is None else truth.hidden[:count])
-            there = np.concatenate([there, np.zeros(count - len(there), bool)])
+            there = truth.seen(recording.count)
             seen += int(there.sum())
             lost += int((there & (recording.ids[face] < 0)).sum())
             absent += int((there & ~recording.shown[face]).sum())

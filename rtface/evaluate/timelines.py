@@ -36,10 +36,15 @@ def worst_timelines(played: Sequence[Played], curves: Curves, folder: Path) -> N
     the measured one in blue, the truth in green, frames without a measurement in dark red. For a private folder.
     """
     for name, truth in (("with_truth", True), ("without_truth", False)):
-        chosen = sorted((one for one in played if bool(one.clip.truths) == truth), key=_shake, reverse=True)[:WORST]
+        chosen = worst([one for one in played if bool(one.clip.truths) == truth])
         if chosen:
             sheets.write_picture(folder / f"worst_{name}.png",
                                  sheets.grid([_panel(one, curves) for one in chosen], COLUMNS))
+
+
+def worst(played: Sequence[Played]) -> list[Played]:
+    """At most 12 clips, those whose smoothed points shake most first, before them those without a stretch."""
+    return sorted(played, key=_shake, reverse=True)[:WORST]
 
 
 def _shake(one: Played) -> float:

@@ -95,13 +95,16 @@ def test_unlabelled_frames_and_faces_of_nobody_are_left_out(model: MorphableMode
 
 
 def test_without_a_truth_switches_and_ends_are_plausible_ones(model: MorphableModel) -> None:
-    def where(k: int) -> list[Face]:
+    def where(k: int, x: float) -> list[Face]:
         if k < 25:
-            return [(50, 60, 44, 0)]
-        return [(120, 60, 44, 1)] if k < 40 else []
+            return [(30, 60, 44, 0)]
+        return [(x, 60, 44, 1)] if k < 40 else []
 
-    figures = line(temporal.run([painted("clip", where, 80)], blobs.engines(), model), "smoothed", "clip")
-    assert figures["ids"] == 2 and figures["ends"] == 2 and figures["switches"] == 0 and figures["lost"] == 0
+    clips = [painted("apart", lambda k: where(k, 135), 80), painted("leap", lambda k: where(k, 90), 80)]
+    report = temporal.run(clips, blobs.engines(), model)
+    apart, leap = line(report, "smoothed", "apart"), line(report, "smoothed", "leap")
+    assert apart["ids"] == 2 and apart["ends"] == 2 and apart["switches"] == 0 and apart["lost"] == 0
+    assert leap["ids"] == 1 and leap["ends"] == 1 and leap["switches"] == 1  # the id goes on with another face
 
 
 class Flickering:
@@ -162,13 +165,18 @@ def test_the_worst_clips_are_drawn_over_time(tmp_path: Path, model: MorphableMod
     calm = painted("calm", lambda k: [(80, 60, 50, 0)], 30)
     wild = painted("wild", lambda k: [(80 + 2 * (k % 2), 60, 50, 0)], 30)
     known = painted("known", lambda k: [(80, 60, 50, 0)], 30, truth=True)
-    temporal.run([calm, wild, known], blobs.engines(), model,
-                 look=lambda played, curves: timelines.worst_timelines(played, curves, tmp_path))
-    without = read_picture(tmp_path / "worst_without_truth.png")
-    assert without.shape[1] > 2 * timelines.WIDTH and (tmp_path / "worst_with_truth.png").is_file()
-    cells = without[:, :timelines.WIDTH], without[:, timelines.WIDTH:]
-    smoothed = [(np.abs(cell.astype(int) - timelines.COLORS["smoothed"]).max(axis=2) < 40).sum() for cell in cells]
-    assert smoothed[0] > smoothed[1] > 0  # the wild one is first
+    seen: list[temporal.Played] = []
+
+    def look(played: Sequence[temporal.Played], curves: Curves) -> None:
+        seen.extend(played)
+        timelines.worst_timelines(played, curves, tmp_path)
+
+    temporal.run([calm, wild, known], blobs.engines(), model, look=look)
+    assert [one.clip.name for one in timelines.worst(seen[:2])] == ["wild", "calm"]
+    without, truth = (read_picture(tmp_path / f"worst_{name}_truth.png") for name in ("without", "with"))
+    assert without.shape[1] > 2 * timelines.WIDTH and truth.shape[1] == timelines.WIDTH
+    for color in timelines.COLORS.values():
+        assert (np.abs(without.astype(int) - color).max(axis=2) < 40).sum() > 20
 
 
 def test_a_plot_shows_values_gaps_and_lost_frames() -> None:
