@@ -26,6 +26,7 @@ TRUTH_COLOR: Final = (60, 230, 90)
 COLORS: Final = {SYSTEMS[1]: (90, 140, 255), SYSTEMS[0]: (255, 150, 60)}
 """Drawn in this order: the smoothed curve lies above the measured one."""
 LOST_COLOR: Final = (90, 40, 40)
+LEGEND: Final = "mouth, mm: smoothed orange, as measured blue, truth green; dark red: not measured"
 AXIS_COLOR: Final = (80, 80, 80)
 
 
@@ -65,10 +66,10 @@ def _panel(one: Played, curves: Curves) -> Pixels:
         shakes[system], mouths[system], true = traces(recording, curves)
         lost &= np.isnan(mouths[system])
     moving = _main_face(one.recordings[SYSTEMS[0]])
-    title = f"{one.clip.name}  {100 * _shake(one):.2f} %" + (f"  face {moving}" if moving > 0 else "")
+    title = f"{one.clip.name}: jitter {100 * _shake(one):.2f} %" + (f"  face {moving}" if moving > 0 else "")
     upper = plot({name: (100 * shakes[name], color) for name, color in COLORS.items()}, lost)
     lower = plot({"truth": (true, TRUTH_COLOR), **{name: (mouths[name], c) for name, c in COLORS.items()}}, lost)
-    return np.concatenate([sheets.labelled(upper, title), sheets.labelled(lower, "mouth, mm")])
+    return np.concatenate([sheets.labelled(upper, title), sheets.labelled(lower, LEGEND)])
 
 
 def traces(recording: Recording, curves: Curves) -> tuple[Doubles, Doubles, Doubles]:
