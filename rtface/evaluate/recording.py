@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,14 @@ class Clip:
     """One per face; empty: nothing is known."""
     found: SampleSet | None = None
     """Where problems with the clip's file go."""
+
+    def without_frames(self) -> Clip:
+        """All but the pictures, so that those of drawn clips need not stay in memory."""
+        return replace(self, frames=_no_frames)
+
+
+def _no_frames() -> AbstractContextManager[Iterable[Frame]]:
+    return nullcontext(())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +152,7 @@ def record(clip: Clip, pipeline: Pipeline, curves: Curves) -> Recording:
     spans = tuple(Span(i, r[0].frame, r[-1].frame, r[0].box, r[-1].box, len(r)) for i, r in by_id.items())
     stretches = tuple(_stretch(part, curves) for track in by_id.values() for part in _consecutive(track))
     faces = len(clip.truths)
-    return Recording(clip, len(ids), stretches,
+    return Recording(clip.without_frames(), len(ids), stretches,
                      np.stack(ids, axis=1) if ids else np.zeros((faces, 0), np.intp),
                      np.stack(shown, axis=1) if shown else np.zeros((faces, 0), bool), spans,
                      {i: ([one.frame for one in r], np.stack([one.box for one in r])) for i, r in by_id.items()})

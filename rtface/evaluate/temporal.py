@@ -18,7 +18,7 @@ On clips with a truth (drawn by :mod:`rtface.evaluate.scenes`, or labelled in th
 On clips without a truth, the face's own motion stands in for it: jitter is what a parabola over 0.4 s cannot follow,
 blinks and other quick motion included (compare systems, not clips); lost are frames between two measurements of a
 face; switches are ids that start where another one stopped, and leaps of an id to another place; ends are ids that stop
-for good inside the picture before the clip does. Cuts between shots count among these.
+for good before the clip does. Cuts between shots and faces that leave the picture count among these.
 
 On all clips: added is the lag of the smoothed curves behind the measured ones, both without what is jitter; drift is
 how far the person's own shape moves from the first to the last fifth of a stretch, in mm; flicker the share of the
@@ -94,7 +94,7 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
                 clip.found.problems[clip.name] = Problem(clip.name, f"unreadable clip ({exc})")
                 continue
             _compare_counts(clip, recordings[SYSTEMS[0]].count)
-            played.append(Played(clip, recordings, measure(recordings, curves)))
+            played.append(Played(clip.without_frames(), recordings, measure(recordings, curves)))
             progress(f"{clip.name}: {recordings[SYSTEMS[0]].count} frames, {len(recordings[SYSTEMS[0]].spans)} ids")
     finally:
         for pipeline in pipelines.values():
