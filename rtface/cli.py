@@ -160,6 +160,11 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
     layout: Annotated[str, typer.Option(metavar="pack|300w|aflw2000|cofw68|wflw|lfw",
                                         help="How the data lie in the folder.")] = "pack",
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|temporal|verification|videos|"
+                                                    "all",
+                                            help="What to measure; all writes one page, see --out.")],
+    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
+    layout: Annotated[str, typer.Option(help="How the data lies there: pack; temporal also reads 300vw.")] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peer: Annotated[list[str] | None, typer.Option(
@@ -168,7 +173,7 @@ def evaluate(
         "embedding; empty where no face was found. Pixel centres at 0.5.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
-    faces: Annotated[int | None, typer.Option(help="videos: follow at most this many faces.")] = None,
+    faces: Annotated[int | None, typer.Option(help="videos, temporal: follow at most this many faces.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="videos: contact sheet of the free clips.")] = None,
     sheet_all: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for pictures to look at, "
                                                         "whatever their rights.")] = None,

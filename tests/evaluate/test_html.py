@@ -61,7 +61,11 @@ def test_tables_problems_and_failures_are_on_the_page() -> None:
     assert list(html.document([html.Section("two", None, "why")])["protocols"]) == ["two"]
 
 
-def test_all_protocols_make_one_page_and_a_failing_one_does_not_stop_the_rest(tmp_path: Path) -> None:
+def test_all_protocols_make_one_page_and_a_failing_one_does_not_stop_the_rest(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtface.evaluate.scenes.SCENES", ("still",))  # drawing takes its time
+    monkeypatch.setattr("rtface.evaluate.scenes.PEOPLE", 1)
+    monkeypatch.setattr("rtface.evaluate.scenes.FRAMES", 3)
     pack = small_pack(tmp_path / "pack")
     lines: list[str] = []
     sections = commands.evaluate_all(commands.EvaluateOptions(data=pack), tmp_path / "report", engines=blobs.engines(),
