@@ -143,6 +143,15 @@ class Pack:
                 raise InputError(f"{self.folder / 'index.json'}: got the item {item!r}, expected one with a path")
             self._items[item["path"]] = item
 
+    def entries(self, name: str) -> dict[str, Mapping[str, Any]]:
+        """The labels of a set by file name; InputError when the pack has no such set or no labels for it."""
+        labels = self._info(name).get("labels")
+        if not isinstance(labels, str):
+            raise InputError(f"set {name}: got no annotations.json in the index, expected a set with labels")
+        items = _read_json(self.folder / labels, f"the labels of {name}").get("items")
+        return {str(item["file"]): item for item in items if isinstance(item, dict) and "file" in item} \
+            if isinstance(items, list) else {}
+
     def landmarks(self, name: str) -> SampleSet:
         """A set labelled with 68 points; InputError when the pack has no such set or no labels for it."""
         info = self._info(name)
