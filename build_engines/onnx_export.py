@@ -31,6 +31,7 @@ from rtface.errors import ModelFileError
 from rtface.nets.detector import STRIDES, Detector, DetectorExport, DetectorNetConfig
 from rtface.nets.landmarks import LandmarkExport, LandmarkNet, LandmarkNetConfig
 from rtface.nets.regressor import Regressor, RegressorConfig
+from rtface.nets.segment import SegmentExport, SegmentNetConfig, segment_net
 
 OPSET = 18
 HALF_FROM = 2048
@@ -147,4 +148,16 @@ def export_detector(config: DetectorNetConfig, state: Mapping[str, Tensor], fold
            dynamic={2: height, 3: width})
     describe(path, name="detector", profile=profile, config=config, training=training,
              inputs=[tensor("image", 1, 3, "H", "W")], outputs=[tensor("scores", 1, "P"), tensor("boxes", 1, "P", 4)])
+    return path
+
+
+def export_segment(config: SegmentNetConfig, state: Mapping[str, Tensor], folder: Path, *, profile: str,
+                   training: Mapping[str, Any]) -> Path:
+    """segment.PROFILE.onnx.gz and .json."""
+    path = folder / f"segment.{profile}.onnx.gz"
+    crops = ("N", 3, config.size, config.size)
+    export(SegmentExport(_fill(segment_net(config), state)), torch.rand(2, *crops[1:]), path,  # type: ignore[arg-type]
+           inputs=["crops"], outputs=["probability"], dynamic={0: torch.export.Dim("N", min=1)})
+    describe(path, name="segment", profile=profile, config=config, training=training, inputs=[tensor("crops", *crops)],
+             outputs=[tensor("probability", "N", config.classes, config.size, config.size)])
     return path

@@ -12,6 +12,7 @@ from rtface.errors import InputError
 Profile = Literal["compact", "paper"]
 Backend = Literal["auto", "onnx", "openvino"]
 Precision = Literal["auto", "f32"]
+Recipe = Literal["contour", "mask", "off"]
 
 
 def _number(owner: object, name: str, low: float, high: float = math.inf) -> None:
@@ -95,6 +96,20 @@ class TrackerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OcclusionConfig:
+    """Finding what hides a face, and what is done about it."""
+
+    recipe: Recipe = "off"
+    """``mask``: say what is hidden; ``off``: do not look."""
+    least_share: float = 0.02
+    """A mask that covers less of the face than this is taken as empty."""
+
+    def __post_init__(self) -> None:
+        _choice(self, "recipe", get_args(Recipe))
+        _number(self, "least_share", 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothConfig:
     """One-Euro filters (Casiez et al., CHI 2012): cutoff = min_cutoff + beta · speed, per signal group.
 
@@ -154,6 +169,7 @@ class PipelineConfig:
     """Make vertices, normals and colours; off when only coefficients are wanted."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
+    occlusion: OcclusionConfig = field(default_factory=OcclusionConfig)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     gaps: GapConfig = field(default_factory=GapConfig)
 
@@ -183,8 +199,8 @@ class PipelineConfig:
         return config
 
 
-_PARTS: dict[str, Any] = {"detector": DetectorConfig, "tracker": TrackerConfig, "smooth": SmoothConfig,
-                          "gaps": GapConfig}
+_PARTS: dict[str, Any] = {"detector": DetectorConfig, "tracker": TrackerConfig, "occlusion": OcclusionConfig,
+                          "smooth": SmoothConfig, "gaps": GapConfig}
 
 
 def _build(kind: Any, values: Mapping[str, Any], owner: str) -> Any:

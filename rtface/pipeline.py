@@ -22,14 +22,17 @@ from rtface.stages.crop import crop_faces
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.gaps import GapFiller
 from rtface.stages.mesh import MeshBuilder
+from rtface.stages.occlude import Occluder, hidden_points
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.track import FaceTracker
 from rtface.stream import BoundedChannel, ChannelClosed, StageTimer, StageTimes, Worker
-from rtface.types import Array, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
+from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
-"""Names of the networks that a pipeline runs."""
+"""Names of the networks that every pipeline runs."""
+SEGMENT: Final = "segment"
+"""The network that finds what hides a face; not run by the recipe ``off``."""
 SOURCE_PATIENCE_S: Final = 2.0
 """How long a run that is closed waits for its source's thread."""
 
@@ -72,13 +75,15 @@ class Pipeline:
         self.config = config or PipelineConfig()
         self._opened: list[Engine] = []
         try:
-            found = {name: (engines or {}).get(name) or self._open(name) for name in NETWORKS}
+            names = NETWORKS if self.config.occlusion.recipe == "off" else (*NETWORKS, SEGMENT)
+            found = {name: (engines or {}).get(name) or self._open(name) for name in names}
             if model is None and self.config.meshes:
                 model = MorphableModel.load()
             self._timer = StageTimer()
             detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
             self._tracker = FaceTracker(detector, found["landmarks"], self.config.tracker)
             self._regressor = Regressor(found["regressor"], model.basis_id if model else found["regressor"].spec.basis)
+            self._occluder = Occluder(found[SEGMENT], self.config.occlusion) if SEGMENT in found else None
         except BaseException:
             self.close()
             raise
@@ -163,13 +168,18 @@ class Pipeline:
             tracked = self._tracker.track(frame)
         with timer.stage("crop"):
             crops = crop_faces(frame, tracked.tracks, self._regressor.size)
+        if self._occluder is not None:
+            with timer.stage("occlude"):
+                occlusion = self._occluder.find(self._occluder_crops(frame, tracked.tracks, crops),
+                                                tracked.tracks.landmarks)
         for stage in self._crop_stages:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)
         with timer.stage("regress"):
             coefficients = self._regressor.regress(crops)
         with timer.stage("smooth"):
-            regions, confidence = assess(tracked.visibility, tracked.tracks.scores)
+            hidden = None if occlusion is None else hidden_points(occlusion, tracked.tracks.landmarks)
+            regions, confidence = assess(tracked.visibility, tracked.tracks.scores, hidden)
             coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)
             if self._model is not None and len(coefficients):
                 coefficients = replace(coefficients, expression=self._model.clip_expression(
@@ -177,11 +187,15 @@ class Pipeline:
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
                            (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped)
 
+    def _occluder_crops(self, frame: Frame, tracks: FaceTracks, crops: FaceCrops) -> FaceCrops:
+        assert self._occluder is not None
+        return crops if crops.size == self._occluder.size else crop_faces(frame, tracks, self._occluder.size)
+
     def add_mesh(self, result: FrameResult) -> FrameResult:
         """The result with meshes, when the configuration wants them; runs no network."""
         if self._mesh is None:
             return result
-        return replace(result, mesh=self._mesh.build(result.coefficients, result.regions))
+        return replace(result, mesh=self._mesh.build(result.coefficients, result.regions, result.occlusion))
 
     def _finish(self, result: FrameResult) -> FrameResult:
         """Meshes, after the gaps."""

@@ -187,13 +187,16 @@ class Occlusion:
     mask: Array
     """(N, 1, S, S) float32, 1 where the face is hidden."""
     visible_fraction: Array
-    """(N,) float32, visible share of the face area."""
+    """(N,) float32, visible share of the face area; 0 for faces that were not measured in this frame."""
+    crop_from_frame: Array
+    """(N, 2, 3) float32: frame px → px of these maps."""
 
     def __post_init__(self) -> None:
         sizes: dict[str, int] = {}
         _check("Occlusion", "probability", self.probability, ("N", 3, "S", "S"), "float32", sizes)
         _check("Occlusion", "mask", self.mask, ("N", 1, "S", "S"), "float32", sizes)
         _check("Occlusion", "visible_fraction", self.visible_fraction, ("N",), "float32", sizes)
+        _check("Occlusion", "crop_from_frame", self.crop_from_frame, ("N", 2, 3), "float32", sizes)
 
     __repr__ = _summary
 
@@ -329,6 +332,7 @@ class FrameResult:
         _check("FrameResult", "regions", self.regions, ("N", len(REGIONS)), "float32", sizes)
         _check("FrameResult", "confidence", self.confidence, ("N",), "float32", sizes)
         for name, got in (("coefficients", len(self.coefficients)), ("status", len(self.status)),
+                          ("occlusion", len(self.occlusion) if self.occlusion is not None else len(self.tracks)),
                           ("mesh", len(self.mesh) if self.mesh is not None else len(self.tracks))):
             if got != len(self.tracks):
                 raise InputError(f"FrameResult.{name}: got {got} faces, expected {len(self.tracks)} as in tracks")

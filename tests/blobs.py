@@ -95,6 +95,16 @@ def regress(crops: np.ndarray) -> dict[str, np.ndarray]:
     return {"coefficients": vector}
 
 
+def segment(crops: np.ndarray) -> dict[str, np.ndarray]:
+    """White hides, pure colours are face, anything else is background."""
+    face = np.zeros((len(crops), *crops.shape[2:]), bool)
+    for color in COLORS:
+        face |= np.abs(crops - color[:, None, None].astype(np.float32) / 255).max(axis=1) < 0.3
+    white = (crops > 0.8).all(axis=1)
+    out = np.stack([~face & ~white, face & ~white, white], axis=1)
+    return {"probability": np.where(out, np.float32(0.9), np.float32(0.05))}
+
+
 def _spec(name: str, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> EngineSpec:
     return EngineSpec(name, "compact", tuple(inputs), tuple(outputs), basis=BASIS if name == "regressor" else "")
 
@@ -107,9 +117,12 @@ SPECS = {
                         TensorSpec("visibility", ("N", 68))]),
     "regressor": _spec("regressor", [TensorSpec("crops", ("N", 3, 224, 224))],
                        [TensorSpec("coefficients", ("N", VECTOR_SIZE))]),
+    "segment": _spec("segment", [TensorSpec("crops", ("N", 3, 128, 128))],
+                     [TensorSpec("probability", ("N", 3, 128, 128))]),
 }
 FUNCTIONS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
-    "detector": detect, "landmarks": find_landmarks, "regressor": regress}
+    "detector": detect, "landmarks": find_landmarks, "regressor": regress,
+    "segment": segment}
 
 
 def engines() -> dict[str, FakeEngine]:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtface.config import GapConfig, PipelineConfig, SmoothConfig, TrackerConfig
+from rtface.config import GapConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.inference import FakeEngine
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline, PipelineState
-from rtface.types import FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
+from rtface.types import REGIONS, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
 from tests import blobs
 
 CONFIG = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=2))
@@ -250,10 +250,9 @@ class Painter:
     name = "paint"
 
     def apply(self, crops: FaceCrops, occlusion: Occlusion | None) -> tuple[FaceCrops, Occlusion | None]:
-        assert occlusion is None
         count, size = len(crops), crops.size
         seen = Occlusion(np.zeros((count, 3, size, size), np.float32), np.ones((count, 1, size, size), np.float32),
-                         np.full(count, 0.5, np.float32))
+                         np.full(count, 0.5, np.float32), crops.crop_from_frame)
         return FaceCrops(np.zeros_like(crops.pixels), crops.crop_from_frame, crops.track_ids), seen
 
 
@@ -263,6 +262,23 @@ def test_crop_stages_plug_in_before_the_regressor() -> None:
     assert result.occlusion is not None and result.occlusion.visible_fraction.tolist() == [0.5, 0.5]
     assert result.coefficients.identity[0, 0] == 0  # the fake regressor puts the crop's brightness there
     assert "paint" in result.timings_ms
+
+
+def test_the_mask_says_what_is_hidden() -> None:
+    frames = clip(3)
+    covered = frames[2].pixels.copy()
+    covered[60:90, 20:60] = 255  # over the lower half of the first face
+    config = PipelineConfig(tracker=TrackerConfig(faces=2), occlusion=OcclusionConfig(recipe="mask"))
+    with pipeline(config) as chain:
+        clean = chain.process(frames[0])
+        result = chain.process(Frame(covered, 1, 0.04))
+    assert clean.occlusion is not None and not clean.occlusion.mask.any() and "occlude" in clean.timings_ms
+    assert result.occlusion is not None and result.occlusion.mask[0].any() and not result.occlusion.mask[1].any()
+    assert result.occlusion.visible_fraction[0] < 0.9 < result.occlusion.visible_fraction[1]
+    mouth = REGIONS.index("mouth")
+    assert result.regions[0, mouth] < 0.2 < 0.8 < clean.regions[0, mouth] and result.regions[1, mouth] > 0.8
+    assert result.mesh is not None and clean.mesh is not None
+    assert result.mesh.visibility[0].sum() < 0.8 * clean.mesh.visibility[0].sum()
 
 
 def test_smoothing_can_be_switched_off() -> None:

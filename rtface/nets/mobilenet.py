@@ -30,6 +30,8 @@ class MobileNetConfig:
 
     variant: str = "large"
     width: float = 1.0
+    inputs: int = 3
+    """Channels of the picture."""
 
     @property
     def features(self) -> int:
@@ -83,7 +85,7 @@ def _activation(swish: bool) -> nn.Module:
 
 
 class MobileNetV3(nn.Module):
-    """Trunk without a classifier: (N, 3, S, S) → stride-16 and stride-32 feature maps."""
+    """Trunk without a classifier: (N, C, S, S) → stride-16 and stride-32 feature maps."""
 
     def __init__(self, config: MobileNetConfig) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class MobileNetV3(nn.Module):
         self.config = config
         table = LARGE if config.variant == "large" else SMALL
         channels = scaled(16, config.width)
-        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels),
+        self.stem = nn.Sequential(nn.Conv2d(config.inputs, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels),
                                   nn.Hardswish(inplace=True))
         last_stride = max(i for i, row in enumerate(table) if row[5] == 2)
         blocks: list[nn.Module] = []

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtface.config import GapConfig
 from rtface.geometry import box_iou
-from rtface.types import REGIONS, Array, Coefficients, FaceStatus, FaceTracks, FrameResult
+from rtface.types import REGIONS, Array, Coefficients, FaceStatus, FaceTracks, FrameResult, Occlusion
 
 GHOST_IOU: Final = 0.3
 """A lost face is not held where a measured face overlaps it more than this: it is the same face."""
@@ -153,6 +153,17 @@ def _between(before: _Row, after: _Row, result: FrameResult) -> _Row:
                 before.age + result.frame.index - before.index, vector, 0.5 * surest)
 
 
+def _unmeasured(occlusion: Occlusion, count: int, order: Array) -> Occlusion:
+    """More faces, of which nothing is known: all background, an empty mask, nothing visible."""
+    size = occlusion.mask.shape[-1]
+    probability = np.zeros((count, 3, size, size), np.float32)
+    probability[:, 0] = 1.0
+    more = (probability, np.zeros((count, 1, size, size), np.float32), np.zeros(count, np.float32),
+            np.repeat(np.eye(2, 3, dtype=np.float32)[None], count, axis=0))
+    old = (occlusion.probability, occlusion.mask, occlusion.visible_fraction, occlusion.crop_from_frame)
+    return Occlusion(*(np.concatenate(pair)[order] for pair in zip(old, more, strict=True)))
+
+
 def _with_faces(result: FrameResult, added: Sequence[tuple[_Row, FaceStatus]]) -> FrameResult:
     """The result with more faces, all by ascending id."""
     rows = [row for row, _ in added]
@@ -168,8 +179,10 @@ def _with_faces(result: FrameResult, added: Sequence[tuple[_Row, FaceStatus]]) -
                         joined(old.landmarks, [row.landmarks for row in rows]),
                         joined(old.ages, [row.age for row in rows]))
     vectors = joined(result.coefficients.to_vector(), [row.vector for row in rows])
+    occlusion = None if result.occlusion is None else _unmeasured(result.occlusion, len(rows), order)
     status = [*result.status, *(status for _, status in added)]
-    return replace(result, tracks=tracks, coefficients=Coefficients.from_vector(vectors, result.coefficients.basis),
+    return replace(result, tracks=tracks, occlusion=occlusion,
+                   coefficients=Coefficients.from_vector(vectors, result.coefficients.basis),
                    regions=joined(result.regions, [np.zeros(len(REGIONS), np.float32)] * len(rows)),
                    confidence=joined(result.confidence, [row.confidence for row in rows]),
                    status=tuple(status[k] for k in order))

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
-from rtface.geometry import FloatArray, rotation_matrices
+from rtface.geometry import FloatArray, pose_vertices, rotation_matrices
 from rtface.morphable import MorphableModel
-from rtface.types import REGIONS, Coefficients, FaceMesh
+from rtface.stages.occlude import hidden_points
+from rtface.types import REGIONS, Coefficients, FaceMesh, Occlusion
 
 _TABLE: Final = np.linspace(0, 1, 4096, dtype=np.float64)
 _SRGB: Final = np.where(_TABLE <= 0.0031308, 12.92 * _TABLE,
@@ -24,18 +25,23 @@ class MeshBuilder:
         self._model = model
         self._region_of_vertex = regions_of_vertices(model)
 
-    def build(self, coefficients: Coefficients, regions: FloatArray) -> FaceMesh:
+    def build(self, coefficients: Coefficients, regions: FloatArray, occlusion: Occlusion | None = None) -> FaceMesh:
         """One mesh per face, new arrays (triangles are the model's own).
 
         regions (N, 6) 0..1: a vertex is visible as far as its region is, and not at all when it faces away from the
-        camera.
+        camera. occlusion, where it was looked for: a vertex is visible as far as nothing is before its own pixel.
         """
         model = self._model
         vertices = np.ascontiguousarray(model.vertices(coefficients.identity, coefficients.expression), np.float32)
         normals = ops.vertex_normals(vertices, model.triangles)
         toward = rotation_matrices(coefficients.rotation)[:, 2]  # (N, 3): depth row of camera_from_head
         facing = np.matmul(normals, toward[:, :, None])[..., 0] < 0  # z points away from the camera
-        visibility = facing * np.asarray(regions, np.float32)[:, self._region_of_vertex]
+        if occlusion is None:
+            visibility = facing * np.asarray(regions, np.float32)[:, self._region_of_vertex]
+        else:
+            placed = pose_vertices(vertices, coefficients.rotation, coefficients.scale, coefficients.translation)
+            measured = occlusion.visible_fraction[:, None] > 0
+            visibility = facing * measured * (1 - hidden_points(occlusion, placed[..., :2]))
         return FaceMesh(vertices, normals, srgb(model.albedo(coefficients.albedo)), model.triangles,
                         visibility.astype(np.float32))
 

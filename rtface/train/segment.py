@@ -1,6 +1,7 @@
 """Train the segmentation network.
 
-    python -m rtface.train.segment --data DATA --run RUN [--steps 6000] [--resume]
+    python -m rtface.train.segment --data DATA --run RUN [--profile compact] [--loss ce] [--steps 6000] [--resume]
+                                   [--export rtface/weights]
 
 DATA holds `faces` shards from `rtface synth write`. Crops as tracking would place them, half of them mirrored.
 Loss: cross-entropy per pixel over background, visible face and what hides it.
@@ -18,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from rtface.geometry import opencv_affine
-from rtface.nets.segment import CLASSES, SegmentNet, SegmentNetConfig
+from rtface.nets.segment import CLASSES, SegmentNetConfig, segment_net
 from rtface.synth.shards import decode
 from rtface.train import common
 from rtface.train.data import ByteArray, Shard, ShardStream, as_input, batches, degrade, find_shards, random_crop
@@ -58,11 +59,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     options = parser.parse_args(arguments)
     device = common.setup(options)
-    net = SegmentNet(SegmentNetConfig()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = segment_net(SegmentNetConfig.profile(options.profile))
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
     ema, step = common.Ema(net), 0
     if options.init:
-        common.initialise(net, options.init)
+        common.initialise(net, options.init, prefix="net.")
         ema = common.Ema(net)
     checkpoint = options.run / "last.pt"
     if options.resume:
@@ -96,6 +98,10 @@ def main(arguments: list[str] | None = None) -> None:
         if step % options.save_every == 0 or step == options.steps:
             common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
                                    meta={**meta, "phase": common.phase(options, step)})
+    if options.export:
+        from build_engines.onnx_export import export_segment
+        export_segment(net.config, ema.state, options.export, profile=options.profile,
+                       training=common.recipe("segment", options, step))
 
 
 if __name__ == "__main__":
