@@ -144,9 +144,14 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos|all",
+    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|occlusion|parsing|robustness|verification|"
+                                                    "videos|all",
                                             help="What to measure; all writes one page, see --out.")],
-    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
+    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json), or of a data set, "
+                                            "see --layout.")],
+    layout: Annotated[str, typer.Option(help="How the data lie there: pack; occlusion also reads cofw, faceocc and "
+                                             "celebamask_hq, parsing celebamask_hq, helen, lapa and lfw_parts.")
+                      ] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
@@ -175,7 +180,7 @@ def evaluate(
         cv2.setNumThreads(1)
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
                                   threads=threads)
-        options = EvaluateOptions(data=data, networks=networks, peers=peers, peers_only=peers_only,
+        options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers, peers_only=peers_only,
                                   sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
         if (out is None) != (protocol != "all"):
             raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")

@@ -10,15 +10,37 @@ from typing import Any, Final
 
 from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
-from rtface.evaluate import detector, html, landmarks, looks, robustness, sheets, verification, videos
+from rtface.evaluate import (
+    classmaps,
+    detector,
+    html,
+    landmarks,
+    looks,
+    masks,
+    occlusion,
+    parsing,
+    parts,
+    robustness,
+    sheets,
+    verification,
+    videos,
+)
 from rtface.evaluate.dataset import Pack
+from rtface.evaluate.layouts import class_maps
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, NetworkOptions, Networks, detector_stage, face_reader
 from rtface.evaluate.peers import PeerDetector, Peers
+from rtface.evaluate.placing import ClassNetwork
 from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
 from rtface.stages.detect import Detects
+from rtface.synth.gallery import PARSING_COLORS
+
+PACK: Final = "pack"
+LAYOUTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "occlusion": tuple(class_maps.MASKS), "parsing": tuple(class_maps.PARTS)}
+"""Layouts that protocols read besides the pack's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +48,9 @@ class EvaluateOptions:
     """What to measure, and on what; protocols name the options that they do not have."""
 
     data: Path
-    """The evaluation pack's folder."""
+    """The evaluation pack's folder, or that of another layout."""
+    layout: str = PACK
+    """How the data lie there: an evaluation pack, or as their publishers lay them out, see :data:`LAYOUTS`."""
     networks: NetworkOptions = NetworkOptions()
     peers: Path | None = None
     """Folder of third-party networks to compare with."""
@@ -61,7 +85,11 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
         sheets.private_folder(options.sheet_all)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
-    report = PROTOCOLS[protocol](Pack(options.data), options, engines or {}, progress)
+    layouts = (PACK, *LAYOUTS.get(protocol, ()))
+    if options.layout not in layouts:
+        raise InputError(f"--layout: got {options.layout!r}, expected {' or '.join(layouts)} for {protocol}")
+    pack = Pack(options.data) if options.layout == PACK else Pack.bare(options.data)
+    report = PROTOCOLS[protocol](pack, options, engines or {}, progress)
     if not report.results:
         names = ", ".join(found.name for found in report.sets)
         problems = [str(problem) for found in report.sets for problem in found.problems.values()]
@@ -126,6 +154,42 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine],
                   [*report.notes, *credits])
 
 
+def _occlusion(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "occlusion", "faces", "sheet", "peers", "peers_only")
+    boxed = []
+    if options.layout == PACK:
+        chosen = options.sets or (*occlusion.SETS, *occlusion.BOXED)
+        masked = [masks.mask_set(pack, name) for name in chosen if name not in occlusion.BOXED]
+        boxed = [masks.automatic_boxes(pack, name) for name in chosen if name in occlusion.BOXED]
+    else:
+        _refuse(options, f"occlusion with --layout {options.layout}", "sets")
+        masked = class_maps.MASKS[options.layout](options.data)
+    with Networks(options.networks, "detector", "landmarks", "segment", engines=engines) as networks:
+        ours, folder = networks.engines, options.sheet_all
+        systems = occlusion.Systems(LandmarkNetwork(ours["landmarks"]), detector_stage(
+            ours["detector"], DetectorConfig().min_score), ClassNetwork(ours["segment"]))
+        return occlusion.run(masked, systems, boxed=boxed,
+                             settings={"networks": networks.describe(), "layout": options.layout},
+                             look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
+                                 shown, folder / f"worst_{name}.jpg"))
+
+
+def _parsing(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "parsing", "faces", "sheet", "peers", "peers_only")
+    if options.layout == PACK:
+        parsed = [parts.part_set(pack, name) for name in options.sets or parsing.SETS]
+    else:
+        _refuse(options, f"parsing with --layout {options.layout}", "sets")
+        parsed = class_maps.PARTS[options.layout](options.data)
+    with Networks(options.networks, "detector", "landmarks", "parse", engines=engines) as networks:
+        ours, folder = networks.engines, options.sheet_all
+        systems = parsing.Systems(LandmarkNetwork(ours["landmarks"]), ClassNetwork(ours["parse"]), detector_stage(
+            ours["detector"], DetectorConfig().min_score))
+        return parsing.run(parsed, systems, settings={"networks": networks.describe(), "layout": options.layout},
+                           look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
+                               shown, folder / f"worst_{name}.jpg", PARSING_COLORS))
+
+
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
     _refuse(options, "robustness", "faces", "sheet", "sheet_all", "peers", "peers_only")
     model = MorphableModel.load()
@@ -144,11 +208,11 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "detector": _detector, "landmarks": _landmarks, "robustness": _robustness,
-    "verification": _verification, "videos": _videos}
+    "detector": _detector, "landmarks": _landmarks, "occlusion": _occlusion, "parsing": _parsing,
+    "robustness": _robustness, "verification": _verification, "videos": _videos}
 
 
-PICTURED: Final = ("detector", "landmarks", "videos")
+PICTURED: Final = ("detector", "landmarks", "occlusion", "parsing", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""
@@ -162,6 +226,8 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     set for instance, is told on the page and does not stop the others.
     """
     _refuse(options, "all", "sets", "faces", "sheet", "sheet_all", "peers_only", "json")
+    if options.layout != PACK:
+        raise InputError(f"--layout: got {options.layout!r}, expected {PACK} for all")
     folder = sheets.private_folder(out)
     sections = []
     for name in PROTOCOLS:

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +142,15 @@ class Pack:
             if not isinstance(item, dict) or not isinstance(item.get("path"), str):
                 raise InputError(f"{self.folder / 'index.json'}: got the item {item!r}, expected one with a path")
             self._items[item["path"]] = item
+
+    @classmethod
+    def bare(cls, folder: Path) -> Self:
+        """A folder without an index, for sets in their publishers' own layouts; InputError when it is no folder."""
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: got no such folder, expected the one of a data set; give it with --data")
+        pack = cls.__new__(cls)
+        pack.folder, pack.sets, pack._items = Path(folder), {}, {}
+        return pack
 
     def entries(self, name: str) -> dict[str, Mapping[str, Any]]:
         """The labels of a set by file name; InputError when the pack has no such set or no labels for it."""

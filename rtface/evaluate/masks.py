@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from rtface.errors import InputError, MediaError
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.geometry import FloatArray
+from rtface.stages.occlude import BACKGROUND, FACE, OCCLUDER
 
 Map = NDArray[np.uint8]
 Area = NDArray[np.bool_]
 CLASSES: Final = 3
-BACKGROUND, FACE, HIDDEN = range(CLASSES)
-OCCLUDER, UNSURE = 255, 128
+DRAWN, UNSURE = 255, 128
 """Values of hand-drawn masks."""
 SKIN_AND_FEATURES: Final = (1, 2, 4, 5, 6, 7, 10, 11, 12)
 """CelebAMask-HQ classes that are the visible face: skin, nose, eyes, brows, mouth, lips."""
@@ -47,8 +47,8 @@ class Rule(enum.Enum):
     def classes_of(self, predicted: Map) -> Map:
         """Three predicted classes (H, W) as far as the label can tell them."""
         if self is Rule.OCCLUDER_OR_NOT:
-            return np.where(predicted == HIDDEN, HIDDEN, BACKGROUND).astype(np.uint8)
-        other = HIDDEN if self is Rule.SEEN_OR_HIDDEN else BACKGROUND
+            return np.where(predicted == OCCLUDER, OCCLUDER, BACKGROUND).astype(np.uint8)
+        other = OCCLUDER if self is Rule.SEEN_OR_HIDDEN else BACKGROUND
         return np.where(predicted == FACE, FACE, other).astype(np.uint8)
 
 
@@ -114,9 +114,9 @@ def hand_drawn(sample: Sample, pixels: NDArray[np.uint8]) -> Label:
     if region.shape != label.shape:
         raise InputError(f"{mask.name}: got a face area {region.shape} and a mask {label.shape}, expected the "
                          "same size")
-    inside = region == OCCLUDER
-    truth = np.where(inside, np.where(label == OCCLUDER, HIDDEN, FACE), BACKGROUND).astype(np.uint8)
-    hidden = truth == HIDDEN
+    inside = region == DRAWN
+    truth = np.where(inside, np.where(label == DRAWN, OCCLUDER, FACE), BACKGROUND).astype(np.uint8)
+    hidden = truth == OCCLUDER
     kinds = {kind: drawn & hidden for kind, drawn in _polygons(mask, label.shape).items()}
     return Label(truth, inside & (label != UNSURE), Rule.SEEN_OR_HIDDEN, box_around(inside), kinds)
 

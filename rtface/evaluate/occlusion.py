@@ -9,8 +9,8 @@ By kind of occluder: figures of the pictures that show it, and what share of its
 with an image label only ("wearing a mask", box by a detector) give a *weak* figure: the share of the box's lower half
 that is called occluder, beside that of its upper half.
 
-Systems: ``network`` (crops placed from the label's box as tracking does), ``all face`` (the hull of the 68 points and
-of the forehead is face: what is assumed where nobody looks), and predictions from elsewhere.
+Systems: ``network`` (crops placed from the label's box as tracking does), ``all face`` (all within the outline of
+the 68 points is face, forehead included: what is assumed where nobody looks), and predictions from elsewhere.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from numpy.typing import NDArray
 from rtface.evaluate import segmentation as seg
 from rtface.evaluate.classmaps import Shown, Worst
 from rtface.evaluate.dataset import Problem, Sample, SampleSet
-from rtface.evaluate.masks import BACKGROUND, CLASSES, FACE, HIDDEN, Area, Map, MaskedFace, MaskSet
+from rtface.evaluate.masks import CLASSES, Area, Map, MaskedFace, MaskSet
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import LandmarkNetwork
 from rtface.evaluate.placing import ClassNetwork, Placed, assumed_face, place
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
 from rtface.geometry import FloatArray
 from rtface.stages.detect import Detects
+from rtface.stages.occlude import BACKGROUND, FACE, OCCLUDER
 
 SETS: Final = ("handdrawn", "celebamask_hq")
 BOXED: Final = ("rmfd_masked",)
@@ -44,7 +45,7 @@ MIN_KIND: Final = 0.01
 Predictions = Mapping[str, Mapping[str, Map]]
 """By system and path of the picture: (H, W) three classes of the whole picture."""
 FIGURES: Final[Mapping[str, Callable[[seg.Counts], float]]] = {
-    "iou_face": partial(seg.iou, k=FACE), "iou_occluder": partial(seg.iou, k=HIDDEN), "accuracy": seg.accuracy,
+    "iou_face": partial(seg.iou, k=FACE), "iou_occluder": partial(seg.iou, k=OCCLUDER), "accuracy": seg.accuracy,
     "recall_face": partial(seg.recall, k=FACE), "recall_all": seg.mean_recall}
 
 
@@ -86,7 +87,7 @@ def score(face: MaskedFace, predicted: Map) -> Scored:
     told = label.rule.classes_of(predicted)
     large = MIN_KIND * int((label.valid & (label.truth != BACKGROUND)).sum())
     kinds = {kind: KindPixels(int(area.sum()), int((predicted[area] != FACE).sum()),
-                              int((predicted[area] == HIDDEN).sum()))
+                              int((predicted[area] == OCCLUDER).sum()))
              for kind, area in label.kinds.items() if area.sum() > large}
     return Scored(face.sample.path, seg.confusion(told, label.truth, label.valid, CLASSES),
                   seg.sparsity(told, label.truth, label.valid, CLASSES), kinds)
@@ -103,7 +104,7 @@ def run(masked: Sequence[MaskSet], systems: Systems, *,
     for one in masked:
         worst = Worst()
         scored = _score_set(one, systems, worst)
-        per_second = systems.network.per_second if systems.network is not None else float("nan")
+        per_second = systems.network.per_second() if systems.network is not None else float("nan")
         for system, rows in scored.items():
             results.append({"group": "set", "name": one.found.name, "set": one.found.name, "system": system,
                             **figures(rows), "fps": per_second if system == NETWORK else float("nan")})
@@ -135,15 +136,25 @@ def _predictions(sample: Sample, pixels: NDArray[np.uint8], placed: Placed, syst
         yield NETWORK, systems.network.classes(pixels, placed).classes
     yield ALL_FACE, assumed_face(placed, pixels.shape).astype(np.uint8)
     for name, maps in systems.predictions.items():
-        given = maps.get(sample.path)
-        what = "no prediction" if given is None else \
-            f"got a map {given.shape} for a picture {pixels.shape[:2]}, expected the same size" \
-            if given.shape != pixels.shape[:2] else \
-            f"got class {given.max()}, expected 0 to {CLASSES - 1}" if given.max(initial=0) >= CLASSES else ""
-        if given is None or what:
-            problems[f"{sample.path} ({name})"] = Problem(sample.path, f"{name}: {what}")
-        else:
+        given = given_map(name, maps, sample.path, pixels.shape, CLASSES, problems)
+        if given is not None:
             yield name, given
+
+
+def given_map(system: str, maps: Mapping[str, Map], path: str, shape: tuple[int, ...], classes: int,
+              problems: dict[str, Problem]) -> Map | None:
+    """A system's map (H, W) of a picture of ``shape`` (H, W, …); None and a problem where there is none that fits."""
+    given = maps.get(path)
+    if given is None:
+        what = "no prediction"
+    elif given.shape != shape[:2] or given.dtype.kind not in "iu":
+        what = f"got a prediction {given.shape} {given.dtype}, expected whole numbers {shape[:2]} as the picture"
+    elif given.size and not 0 <= given.min() <= given.max() < classes:
+        what = f"got classes from {given.min()} to {given.max()}, expected 0 to {classes - 1}"
+    else:
+        return np.asarray(given, np.uint8)
+    problems[f"{path} ({system})"] = Problem(path, f"{system}: {what}")
+    return None
 
 
 def _score_set(one: MaskSet, systems: Systems, worst: Worst) -> dict[str, list[Scored]]:
@@ -180,7 +191,7 @@ def halves_of(predicted: Map, box_xyxy: FloatArray) -> Halves:
     def share(part: Area) -> float:
         return float(part.mean()) if part.size else float("nan")
 
-    hidden = predicted == HIDDEN
+    hidden = predicted == OCCLUDER
     return Halves(share(hidden[middle:y1, x0:x1]), share(hidden[y0:middle, x0:x1]))
 
 

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from rtface.errors import BackendError
 from rtface.evaluate.networks import LandmarkNetwork
-from rtface.geometry import FOREHEAD_PER_FACE, FloatArray, crops_from_boxes, crops_from_landmarks, opencv_affine
+from rtface.geometry import FloatArray, apply_affine, crops_from_boxes, crops_from_landmarks, opencv_affine
 from rtface.inference import Engine
 from rtface.stages.crop import crop_side, sample
 from rtface.stages.detect import Detects
+from rtface.stages.occlude import face_area
 from rtface.types import Frame
 
 Pixels = NDArray[np.uint8]
@@ -27,8 +28,8 @@ Map = NDArray[np.uint8]
 Area = NDArray[np.bool_]
 SURE: Final = 0.5
 """Below this presence the box places the crop."""
-CHIN, BROWS = 8, slice(18, 26)
-"""Of the 68 points; the brows without their outer ends, above which the forehead is round."""
+OUTLINE_SIZE: Final = 256
+"""px of the crop in which the face's outline is drawn."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,25 +62,6 @@ def place(pixels: Pixels, box_xyxy: FloatArray | None, landmarks: LandmarkNetwor
     return Placed(box_xyxy, found.points if found is not None and found.presence >= SURE else None)
 
 
-def assumed_face(placed: Placed, shape: tuple[int, ...]) -> Area:
-    """(H, W) what is taken to be face where nobody looks: the convex hull of the 68 points and of the forehead.
-
-    The forehead reaches above the brows as in :func:`rtface.geometry.boxes_from_landmarks`. Without points it is the
-    ellipse in the box.
-    """
-    out = np.zeros(shape[:2], np.uint8)
-    if placed.points is None:
-        low, high = placed.box_xyxy[:2].astype(np.float64), placed.box_xyxy[2:].astype(np.float64)
-        turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-        outline = (low + high) / 2 + (high - low) / 2 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    else:
-        brows = placed.points[BROWS]
-        forehead = brows + FOREHEAD_PER_FACE * (brows.mean(axis=0) - placed.points[CHIN])
-        outline = np.concatenate([placed.points, forehead])
-    hull = cv2.convexHull(np.round(outline - 0.5).astype(np.int32))
-    return np.asarray(cv2.fillConvexPoly(out, hull, (1,)) > 0)
-
-
 class Pasted(NamedTuple):
     """Classes on the whole picture."""
 
@@ -102,8 +84,24 @@ def paste_back(scores: NDArray[np.floating[Any]], crop_from_picture: FloatArray,
     return Pasted(np.where(inside, np.argmax(planes, axis=0), 0).astype(np.uint8), np.asarray(inside))
 
 
+def assumed_face(placed: Placed, shape: tuple[int, ...]) -> Area:
+    """(H, W) what is taken to be face where nobody looks: within the outline of the 68 points, forehead included.
+
+    The outline is the pipeline's own (:func:`rtface.stages.occlude.face_area`). Without points it is the ellipse in
+    the box.
+    """
+    if placed.points is None:
+        x0, y0, x1, y1 = placed.box_xyxy.astype(np.float64).tolist()
+        y, x = np.mgrid[:shape[0], :shape[1]] + 0.5
+        reach = ((2 * x - x0 - x1) / (x1 - x0)) ** 2 + ((2 * y - y0 - y1) / (y1 - y0)) ** 2
+        return np.asarray(reach <= 1)
+    crop = placed.crop(OUTLINE_SIZE)
+    area = face_area(apply_affine(crop[None], placed.points[None]), OUTLINE_SIZE)[0]
+    return paste_back(np.stack([~area, area]).astype(np.float32), crop, shape).classes > 0
+
+
 class ClassNetwork:
-    """A network from crops (N, 3, S, S) to logits (N, K, S, S), one face at a time and by the clock."""
+    """A network from crops (N, 3, S, S) to scores of classes (N, K, S, S), one face at a time and by the clock."""
 
     def __init__(self, engine: Engine) -> None:
         """ModelFileError when the network's input has no fixed size."""
@@ -117,14 +115,14 @@ class ClassNetwork:
         transform = placed.crop(self.size)
         start = time.perf_counter()
         crops = sample(Frame(pixels, 0, 0.0), transform[None], np.zeros(1, np.int32), self.size)
-        logits = self._engine.run(crops=crops.pixels)["logits"]
+        scores = self._engine.run(crops=crops.pixels)[self._engine.spec.outputs[0].name]
         self.seconds.append(time.perf_counter() - start)
-        if not np.isfinite(logits).all():
-            raise BackendError(f"{self._engine.spec.name}: got logits that are not finite from "
+        if not np.isfinite(scores).all():
+            raise BackendError(f"{self._engine.spec.name}: got scores that are not finite from "
                                f"{self._engine.backend}, expected numbers; try another --backend")
-        return paste_back(logits[0], transform, pixels.shape)
+        return paste_back(scores[0], transform, pixels.shape)
 
-    @property
     def per_second(self) -> float:
-        """Crops per second, one at a time (by the median); NaN before the first."""
-        return float(1 / np.median(self.seconds)) if self.seconds else float("nan")
+        """Crops per second since the last call, one at a time (by the median); NaN without any."""
+        seconds, self.seconds = self.seconds, []
+        return float(1 / np.median(seconds)) if seconds else float("nan")

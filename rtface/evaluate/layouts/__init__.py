@@ -1,0 +1,1 @@
+"""Readers of other data sets' own folder layouts, one file each."""
