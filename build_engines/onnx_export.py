@@ -28,6 +28,8 @@ from onnxscript.optimizer import fold_constants, remove_unused_nodes
 from torch import Tensor, nn
 
 from rtface.errors import ModelFileError
+from rtface.nets.complete import CompletionExport, CompletionNet, CompletionNetConfig
+from rtface.nets.contour import ContourExport, ContourNet, ContourNetConfig
 from rtface.nets.detector import STRIDES, Detector, DetectorExport, DetectorNetConfig
 from rtface.nets.landmarks import LandmarkExport, LandmarkNet, LandmarkNetConfig
 from rtface.nets.regressor import Regressor, RegressorConfig
@@ -39,14 +41,15 @@ HALF_FROM = 2048
 LICENCE = "MIT"
 
 
-def export(module: nn.Module, example: Tensor, path: Path, *, inputs: list[str], outputs: list[str],
-           dynamic: Mapping[int, Any]) -> None:
-    """Write a module as ONNX (atomic). ``dynamic``: axes of the one input that may vary, as torch.export dims."""
+def export(module: nn.Module, example: Tensor | tuple[Tensor, ...], path: Path, *, inputs: list[str],
+           outputs: list[str], dynamic: Mapping[int, Any]) -> None:
+    """Write a module as ONNX (atomic). ``dynamic``: axes that may vary, of every input, as torch.export dims."""
+    examples = example if isinstance(example, tuple) else (example,)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(module.eval().float().cpu(), (example,), input_names=inputs, output_names=outputs,
-                                    opset_version=OPSET, dynamo=True, dynamic_shapes=(dict(dynamic),), optimize=False,
-                                    verbose=False)
+        program = torch.onnx.export(module.eval().float().cpu(), examples, input_names=inputs, output_names=outputs,
+                                    opset_version=OPSET, dynamo=True, optimize=False, verbose=False,
+                                    dynamic_shapes=tuple(dict(dynamic) for _ in examples))
     assert program is not None
     fold_constants(program.model, output_size_limit=1 << 20)  # but not batch normalisation: its weights keep names
     remove_unused_nodes(program.model)
@@ -152,12 +155,40 @@ def export_detector(config: DetectorNetConfig, state: Mapping[str, Tensor], fold
 
 
 def export_segment(config: SegmentNetConfig, state: Mapping[str, Tensor], folder: Path, *, profile: str,
-                   training: Mapping[str, Any]) -> Path:
-    """segment.PROFILE.onnx.gz and .json."""
-    path = folder / f"segment.{profile}.onnx.gz"
+                   training: Mapping[str, Any], name: str = "segment") -> Path:
+    """NAME.PROFILE.onnx.gz and .json: probabilities of every class."""
+    path = folder / f"{name}.{profile}.onnx.gz"
     crops = ("N", 3, config.size, config.size)
     export(SegmentExport(_fill(segment_net(config), state)), torch.rand(2, *crops[1:]), path,  # type: ignore[arg-type]
            inputs=["crops"], outputs=["probability"], dynamic={0: torch.export.Dim("N", min=1)})
-    describe(path, name="segment", profile=profile, config=config, training=training, inputs=[tensor("crops", *crops)],
+    describe(path, name=name, profile=profile, config=config, training=training, inputs=[tensor("crops", *crops)],
              outputs=[tensor("probability", "N", config.classes, config.size, config.size)])
+    return path
+
+
+def export_contour(config: ContourNetConfig, state: Mapping[str, Tensor], folder: Path, *, profile: str,
+                   training: Mapping[str, Any]) -> Path:
+    """contour.PROFILE.onnx.gz and .json."""
+    net = ContourExport(_fill(ContourNet(config), state))  # type: ignore[arg-type]
+    return _export_guided(net, config, folder, "contour", profile, training, [("contour_goal", 1)])
+
+
+def export_complete(config: CompletionNetConfig, state: Mapping[str, Tensor], folder: Path, *, profile: str,
+                    training: Mapping[str, Any]) -> Path:
+    """complete.PROFILE.onnx.gz and .json."""
+    net = CompletionExport(_fill(CompletionNet(config), state))  # type: ignore[arg-type]
+    return _export_guided(net, config, folder, "complete", profile, training, [("pixels", 3)])
+
+
+def _export_guided(net: nn.Module, config: ContourNetConfig | CompletionNetConfig, folder: Path, name: str,
+                   profile: str, training: Mapping[str, Any], outputs: list[tuple[str, int]]) -> Path:
+    """A network that takes crops, mask and contour."""
+    path, side = folder / f"{name}.{profile}.onnx.gz", config.size
+    inputs = [("crops", 3), ("mask", 1), ("contour", 1)]
+    export(net, tuple(torch.rand(2, channels, side, side) for _, channels in inputs), path,
+           inputs=[n for n, _ in inputs], outputs=[n for n, _ in outputs],
+           dynamic={0: torch.export.Dim("N", min=1)})
+    described = [[tensor(n, "N", channels, side, side) for n, channels in group] for group in (inputs, outputs)]
+    describe(path, name=name, profile=profile, config=config, training=training, inputs=described[0],
+             outputs=described[1])
     return path

@@ -24,6 +24,7 @@ LAYERS: dict[str, set[str]] = {
     "paths": set(),
     "config": CORE,
     "geometry": CORE,
+    "contours": set(),
     "subdivision": MODEL,
     "basis_file": MODEL | {"subdivision"},
     "morphable": MODEL | {"subdivision", "basis_file", "ops"},
@@ -31,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "mirror": MODEL | {"morphable"},
     "ops": CORE | {"_native"},
     "inference": CORE | {"config", "paths", "ops"},
-    "stages": MODEL | {"config", "morphable", "jaw", "ops", "inference"},
+    "stages": MODEL | {"config", "contours", "morphable", "jaw", "ops", "inference"},
     "stream": CORE,
     "io": CORE | {"geometry"},  # only its rotations: mesh files have axes of their own
     "render": MODEL,

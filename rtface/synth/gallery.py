@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtface.contours import PARSING
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.generator import FaceFactory, Sample
-from rtface.synth.labels import PARSING
 
 Pixels = NDArray[np.uint8]
 CAPTION_PX: Final = 18

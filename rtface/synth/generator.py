@@ -64,7 +64,7 @@ class Dense:
     """What is known of every pixel and vertex; px are the picture's."""
 
     parsing: NDArray[np.uint8]
-    """(S, S) CelebAMask-HQ classes of the picture, :data:`rtface.synth.labels.PARSING`."""
+    """(S, S) CelebAMask-HQ classes of the picture, :data:`rtface.contours.PARSING`."""
     clean_parsing: NDArray[np.uint8]
     """(S, S) the same without occluders."""
     contour: NDArray[np.uint8]

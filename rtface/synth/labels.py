@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
+from rtface.contours import PARSING, outlines
 from rtface.morphable import MorphableModel
 from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.head import CLOTHES, EARS_NECK, EYE, FACE, HAIR, MOUTH, OCCLUDER, SCALP
@@ -23,14 +24,7 @@ from rtface.synth.skin import SkinParams, brow_cover
 from rtface.synth.skin_maps import raster as uv_raster
 from rtface.synth.skin_maps import skin_maps
 
-PARSING: Final = ("background", "skin", "nose", "eye_glasses", "left_eye", "right_eye", "left_brow", "right_brow",
-                  "left_ear", "right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat", "earring", "necklace",
-                  "neck", "cloth")
-"""The 19 classes in CelebAMask-HQ's order."""
-FEATURES: Final = ("skin", "brows", "eyes", "nose", "lips")
-"""The papers' five facial features; 0 in a feature map is everything else."""
 _NUMBER: Final = {name: k for k, name in enumerate(PARSING)}
-_FEATURE_OF: Final = np.array([0, 1, 4, 0, 3, 3, 2, 2, 0, 0, 5, 5, 5, 0, 0, 0, 0, 0, 0], np.uint8)
 _WORN: Final = {"glasses": "eye_glasses", "sunglasses": "eye_glasses", "hat": "hat", "helmet": "hat", "scarf": "cloth",
                 "chain": "earring"}
 _REGION_CLASS: Final = {"nose": "nose", "ear_left": "left_ear", "ear_right": "right_ear", "inner_mouth": "mouth",
@@ -106,25 +100,13 @@ def without_hair(head: Placed, height: int, width: int) -> tuple[ops.Raster, Dra
     return raster, kinds_of(head, raster)
 
 
-def features(parsing: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """CelebAMask-HQ classes → 0 and 1 + index into :data:`FEATURES`, same shape. Ears and neck are no feature."""
-    return _FEATURE_OF[parsing]
-
-
 def contours(parsing: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Outlines of the face and of its features as lines, (size, size) uint8, 255 = line.
 
     parsing (H, W) of the face without anything before it (:func:`without_hair`); larger than ``size`` it gives
-    antialiased lines. Eyes have one outline each, so have the lips' inner and outer rims.
+    antialiased lines; see :func:`rtface.contours.outlines`.
     """
-    feature = features(parsing)
-    grown = np.ones((3, 3), np.uint8)
-    out = np.zeros(parsing.shape, np.uint8)
-    levels = [parsing == k for k in (_NUMBER["mouth"], _NUMBER["upper_lip"], _NUMBER["lower_lip"], _NUMBER["nose"])]
-    levels += [feature == 2, feature == 3, feature > 0]
-    for level in levels:
-        mask = level.astype(np.uint8)
-        out |= cv2.dilate(mask, grown) ^ mask
+    out = outlines(parsing).astype(np.uint8)
     lines: NDArray[np.integer[Any]] = out * np.uint8(255)
     if parsing.shape[0] != size:
         lines = np.asarray(cv2.resize(out * np.uint8(255), (size, size), interpolation=cv2.INTER_AREA), np.uint8)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from rtface.contours import FEATURES, PARSING, features
 from rtface.synth import labels, shards
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.generator import FACE_CLASS, OCCLUSION, FaceFactory
@@ -11,7 +12,7 @@ from rtface.synth.people import sample_person
 from rtface.synth.render import sample_light
 from rtface.train.data import load_shard
 
-NUMBER = {name: k for k, name in enumerate(labels.PARSING)}
+NUMBER = {name: k for k, name in enumerate(PARSING)}
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,8 @@ def test_contours_are_lines_on_the_borders_of_features(factory):
 
 
 def test_features_are_the_papers_five():
-    got = labels.features(np.arange(19, dtype=np.uint8))
-    assert " ".join(labels.FEATURES[k - 1] if k else "-" for k in got) == (
+    got = features(np.arange(19, dtype=np.uint8))
+    assert " ".join(FEATURES[k - 1] if k else "-" for k in got) == (
         "- skin nose - eyes eyes brows brows - - lips lips lips - - - - - -")
 
 

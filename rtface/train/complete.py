@@ -1,0 +1,117 @@
+"""Train the completion generator N_syn.
+
+    python -m rtface.train.complete --data DATA --run RUN [--profile compact] [--steps 20000] [--resume]
+                                    [--encoder SEGMENT/last.pt] [--export rtface/weights]
+
+DATA holds dense `faces` shards (`rtface synth write DATA --dense`): the clean twin is the truth, the occluder (grown a
+little) or random strokes are the hole. Loss (contour paper, §3.3): adversarial + L1 over the hole + style, and the
+features' difference as the landmark paper has it. The extractor is a segmentation network trained here, whose features
+are larger than VGG-19's: hence another weight of style than the paper's 250, which --vgg19 takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from rtface.losses import inpainting
+from rtface.nets.complete import CompletionNet, CompletionNetConfig
+from rtface.nets.features import TrunkFeatures, vgg19
+from rtface.nets.segment import SegmentNet, SegmentNetConfig
+from rtface.train import common
+from rtface.train.adversarial import Game, add_options, partial_init
+from rtface.train.data import as_input, batches, find_shards
+from rtface.train.dense import DenseStream, unit
+
+PAPER_STYLE = 250.0
+"""λ5 of the contour paper, for VGG-19's features; λ4, of the L1 term, is 1."""
+SEEN = 0.1
+"""Weight of the visible pixels, which are thrown away: they only keep the network's colours honest."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, build, loop, export."""
+    parser = common.base_parser(__doc__ or "", steps=20000, batch=32, lr=1e-3)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--encoder", type=Path, help="checkpoint of a segmentation network to start the encoder from")
+    parser.add_argument("--features", type=Path, help="checkpoint of the segmentation network behind style and "
+                                                      "perceptual losses. Default: --encoder")
+    parser.add_argument("--vgg19", type=Path, help="state file of VGG-19 to use instead (needs torchvision)")
+    parser.add_argument("--adversarial", type=float, default=0.1, help="its weight, λ3")
+    parser.add_argument("--style", type=float, help="its weight, λ5. Default: 250 with --vgg19, else 20")
+    parser.add_argument("--perceptual", type=float, default=0.1, help="weight of the features' difference")
+    add_options(parser, start=4000)
+    options = parser.parse_args(arguments)
+    if options.style is None:
+        options.style = PAPER_STYLE if options.vgg19 else 20.0
+    device = common.setup(options)
+    net = CompletionNet(CompletionNetConfig.profile(options.profile))
+    if options.encoder:
+        partial_init(net, options.encoder)
+    if options.init:
+        common.initialise(net, options.init, prefix="net.")
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(net.parameters(), lr=options.lr, betas=(0.5, 0.99))
+    ema, step, game = common.Ema(net), 0, Game(4, options, device)
+    checkpoint = options.run / "last.pt"
+    if options.resume:
+        step = common.restore(checkpoint, net, optimizer, ema)
+        game.restore()
+    extract = None
+    if options.vgg19:
+        extract = vgg19(options.vgg19).to(device)
+    elif options.features or options.encoder:
+        judge = SegmentNet(SegmentNetConfig())
+        judge.load_state_dict(common.load_checkpoint(options.features or options.encoder)["ema"])
+        extract = TrunkFeatures(judge).to(device)
+    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
+    names = ("l1", "style", "perceptual", "generator", "discriminator")
+    log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
+    meta = {"options": vars(options), "config": common.plain(net.config),
+            "phases": common.earlier_phases(options.init)}
+    net.train()
+    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+        crop, clean = as_input(batch.crop, device), as_input(batch.clean, device)
+        mask, contour = batch.mask.to(device).float(), unit(batch.contour.to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
+            drawn = net(crop, mask, contour)
+        filled = clean * (1 - mask) + drawn * mask
+        values = {"l1": inpainting.hole_l1(drawn, clean, mask)}
+        loss = values["l1"] + SEEN * inpainting.hole_l1(drawn, clean, 1 - mask)
+        if extract is not None:
+            with torch.no_grad():
+                truth = extract(clean)
+            features = extract(filled)
+            values["style"] = inpainting.style(features, truth)
+            values["perceptual"] = inpainting.perceptual(features, truth)
+            loss = loss + options.style * values["style"] + options.perceptual * values["perceptual"]
+        if game.on(step):
+            values["discriminator"] = game.learn(torch.cat([clean, contour], dim=1),
+                                                 torch.cat([filled, contour], dim=1), rate)
+            values["generator"] = inpainting.adversarial_generator(game.net(torch.cat([filled, contour], dim=1))[0])
+            loss = loss + options.adversarial * values["generator"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        ema.update(net, step)
+        step, counted = step + 1, counted + 1
+        for name, value in values.items():
+            sums[name] += float(value.detach())
+        if step % 50 == 0 or step == options.steps:
+            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
+            sums, counted = dict.fromkeys(names, 0.0), 0
+        if step % options.save_every == 0 or step == options.steps:
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
+            game.save()
+    if options.export:
+        from build_engines.onnx_export import export_complete
+        export_complete(net.config, ema.state, options.export, profile=options.profile,
+                        training=common.recipe("complete", options, step))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Train the contour generator N_cont.
+
+    python -m rtface.train.contour --data DATA --run RUN [--profile compact] [--steps 15000] [--resume]
+                                   [--export rtface/weights]
+
+DATA holds dense `faces` shards (`rtface synth write DATA --dense`). Visible contours come from the parsing labels by
+the function that the run time uses; the truth is the whole face's contours. Loss (contour paper, §3.2): 1 adversarial +
+11.5 feature matching, and cross-entropy per pixel (--bce), with which a small network learns before the game begins.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rtface.contours import outlines
+from rtface.losses import inpainting
+from rtface.nets.contour import ContourNet, ContourNetConfig, luminance
+from rtface.train import common
+from rtface.train.adversarial import Game, add_options
+from rtface.train.data import as_input, batches, find_shards
+from rtface.train.dense import DenseStream, unit
+
+ADVERSARIAL, MATCHING = 1.0, 11.5
+"""λ1, λ2 of the contour paper."""
+HOLE = 5.0
+"""Weight of hidden pixels in the cross-entropy; the visible ones are thrown away at run time."""
+
+
+def visible_contours(parsing: Tensor) -> Tensor:
+    """(N, S, S) classes → (N, 1, S, S) float32 0 or 1, as :mod:`rtface.stages.structure` draws them."""
+    return torch.from_numpy(outlines(parsing.numpy().astype(np.uint8))).float()[:, None]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, build, loop, export."""
+    parser = common.base_parser(__doc__ or "", steps=15000, batch=32, lr=1e-3)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--bce", type=float, default=10.0, help="weight of the cross-entropy per pixel")
+    add_options(parser, start=5000)
+    options = parser.parse_args(arguments)
+    device = common.setup(options)
+    net = ContourNet(ContourNetConfig.profile(options.profile))
+    if options.init:
+        common.initialise(net, options.init, prefix="net.")
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(net.parameters(), lr=options.lr, betas=(0.5, 0.99))
+    ema, step, game = common.Ema(net), 0, Game(2, options, device)
+    checkpoint = options.run / "last.pt"
+    if options.resume:
+        step = common.restore(checkpoint, net, optimizer, ema)
+        game.restore()
+    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
+    names = ("bce", "matching", "generator", "discriminator")
+    log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
+    meta = {"options": vars(options), "config": common.plain(net.config),
+            "phases": common.earlier_phases(options.init)}
+    net.train()
+    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+        gray, clean = luminance(as_input(batch.crop, device)), luminance(as_input(batch.clean, device))
+        mask, truth = batch.mask.to(device).float(), unit(batch.contour.to(device))
+        seen = visible_contours(batch.parsing).to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
+            logits = net(gray, mask, seen)
+        weight = 1 + (HOLE - 1) * mask
+        values = {"bce": (F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * weight).mean()}
+        loss = options.bce * values["bce"]
+        if game.on(step):
+            drawn = torch.sigmoid(logits)
+            values["discriminator"] = game.learn(torch.cat([truth, clean], dim=1), torch.cat([drawn, clean], dim=1),
+                                                 rate)
+            verdict, fake = game.net(torch.cat([drawn, clean], dim=1))
+            real = game.net(torch.cat([truth, clean], dim=1))[1]
+            values["generator"] = inpainting.adversarial_generator(verdict)
+            values["matching"] = inpainting.feature_matching(real, fake)
+            loss = loss + ADVERSARIAL * values["generator"] + MATCHING * values["matching"]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        ema.update(net, step)
+        step, counted = step + 1, counted + 1
+        for name, value in values.items():
+            sums[name] += float(value.detach())
+        if step % 50 == 0 or step == options.steps:
+            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
+            sums, counted = dict.fromkeys(names, 0.0), 0
+        if step % options.save_every == 0 or step == options.steps:
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
+            game.save()
+    if options.export:
+        from build_engines.onnx_export import export_contour
+        export_contour(net.config, ema.state, options.export, profile=options.profile,
+                       training=common.recipe("contour", options, step))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Crops with the labels of every pixel, for the networks that complete faces: shards written with ``--dense``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from rtface.contours import PARSING
+from rtface.errors import InputError
+from rtface.geometry import opencv_affine
+from rtface.synth.shards import decode
+from rtface.train.data import ByteArray, Shard, ShardStream, degrade, load_shard, random_crop
+
+OCCLUDER: Final = 2
+_SIDES: Final = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in PARSING]
+MIRRORED_CLASSES: Final = np.array([PARSING.index(name) for name in _SIDES], np.uint8)
+"""What each parsing class is called in a mirror."""
+
+
+class DenseSample(NamedTuple):
+    """One training crop."""
+
+    crop: ByteArray
+    """(3, S, S) as the camera sees it."""
+    clean: ByteArray
+    """(3, S, S) the same without anything before the face."""
+    mask: ByteArray
+    """(1, S, S) 1 = to be completed."""
+    contour: ByteArray
+    """(1, S, S) 0..255 contours of the whole face."""
+    parsing: ByteArray
+    """(S, S) CelebAMask-HQ classes of what is seen."""
+
+
+class DenseStream(ShardStream):
+    """Holes are the factory's occluders, grown by a few pixels as at run time, or drawn at random.
+
+    fixed_holes: leave the factory's masks as they are (for parsing).
+    """
+
+    def __init__(self, paths: list[Path], seed: int, size: int, *, fixed_holes: bool = False) -> None:
+        super().__init__(paths, seed)
+        self.size, self.fixed_holes = size, fixed_holes
+        needed = {"clean", "contour", "parsing"} - load_shard(paths[0]).arrays.keys()
+        if needed:
+            raise InputError(f"--data: got shards without {', '.join(sorted(needed))} in {paths[0].parent}, expected "
+                             f"dense ones; write them with `rtface synth write DIR --dense`")
+
+    def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> DenseSample:
+        crop, crop_from_picture = random_crop(rng, decode(shard.blob("pixels", index)),
+                                              shard.arrays["landmarks"][index], self.size)
+        matrix = opencv_affine(crop_from_picture)
+
+        def cut(name: str, flags: int) -> ByteArray:
+            return np.asarray(cv2.warpAffine(decode(shard.blob(name, index)), matrix, (self.size, self.size),
+                                             flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+        clean, contour = cut("clean", cv2.INTER_LINEAR), cut("contour", cv2.INTER_LINEAR)
+        classes, parsing = cut("mask", cv2.INTER_NEAREST), cut("parsing", cv2.INTER_NEAREST)
+        mask = np.asarray(classes == OCCLUDER, np.uint8)
+        if not self.fixed_holes:
+            mask = grown(rng, mask) if rng.random() < 0.75 and mask.mean() > 0.005 else strokes(rng, self.size)
+        camera = int(rng.integers(2**32))  # the same one for both
+        crop, clean = (degrade(np.random.default_rng(camera), picture, patches=False) for picture in (crop, clean))
+        if rng.random() < 0.5:
+            crop, clean, mask, contour = (a[:, ::-1] for a in (crop, clean, mask, contour))
+            parsing = MIRRORED_CLASSES[parsing[:, ::-1]]
+        planes = [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (crop, clean)]
+        planes += [np.ascontiguousarray(a[None]) for a in (mask, contour)]
+        return DenseSample(planes[0], planes[1], planes[2], planes[3], np.ascontiguousarray(parsing))
+
+
+def grown(rng: np.random.Generator, mask: ByteArray) -> ByteArray:
+    """A mask as a network may find it: dilated by 1 to 6 % of the side, its holes closed."""
+    side = 2 * int(rng.uniform(0.01, 0.06) * mask.shape[0] / 2) + 3
+    return np.asarray(cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))), np.uint8)
+
+
+def strokes(rng: np.random.Generator, size: int) -> ByteArray:
+    """(size, size) uint8 0/1: a few thick lines and ellipses at random, as in irregular-mask inpainting."""
+    mask = np.zeros((size, size), np.uint8)
+    for _ in range(int(rng.integers(1, 4))):
+        center = rng.uniform(0.15, 0.85, 2) * size
+        if rng.random() < 0.5:
+            axes = rng.uniform(0.06, 0.28, 2) * size
+            cv2.ellipse(mask, [int(c) for c in center], [int(a) for a in axes], float(rng.uniform(0, 180)), 0, 360,
+                        (1,), -1)
+        else:
+            points = center + np.cumsum(rng.normal(0, 0.18, (4, 2)), axis=0) * size
+            cv2.polylines(mask, [points.astype(np.int32)], False, (1,), int(rng.uniform(0.05, 0.16) * size))
+    return mask
+
+
+def unit(labels: Tensor) -> Tensor:
+    """(N, 1, S, S) uint8 0..255 → float32 0..1."""
+    return labels.float() / 255
+
+
+__all__: Sequence[str] = ["DenseSample", "DenseStream", "grown", "strokes", "unit"]

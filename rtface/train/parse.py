@@ -1,0 +1,90 @@
+"""Train the parsing network, the first half of the contour paper's mask U-Net Ω_m.
+
+    python -m rtface.train.parse --data DATA --run RUN [--steps 10000] [--encoder SEGMENT/last.pt] [--resume]
+                                 [--export rtface/weights]
+
+DATA holds dense `faces` shards (`rtface synth write DATA --dense`). Loss: cross-entropy per pixel over CelebAMask-HQ's
+19 classes as they are seen, rare ones weighted up by the inverse root of their share.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from rtface.contours import PARSING
+from rtface.nets.segment import SegmentNetConfig, segment_net
+from rtface.synth.shards import decode
+from rtface.train import common
+from rtface.train.adversarial import partial_init
+from rtface.train.data import as_input, batches, find_shards, load_shard
+from rtface.train.dense import DenseStream
+
+
+def class_weights(path: Path, samples: int = 100) -> torch.Tensor:
+    """(19,) inverse roots of the classes' shares in a shard, mean 1 over pixels, at most 5."""
+    shard, counts = load_shard(path), torch.zeros(len(PARSING))
+    for index in range(min(samples, len(shard))):
+        counts += torch.bincount(torch.from_numpy(decode(shard.blob("parsing", index))).flatten(),
+                                 minlength=len(PARSING))
+    share = counts / counts.sum()
+    weights = share.clamp(min=1e-4) ** -0.5
+    return (weights / (weights * share).sum()).clamp(max=5.0)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse, build, loop, export."""
+    parser = common.base_parser(__doc__ or "", steps=10000, batch=64, lr=1.5e-3)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--encoder", type=Path, help="checkpoint of a segmentation network to start from")
+    options = parser.parse_args(arguments)
+    device = common.setup(options)
+    net = segment_net(replace(SegmentNetConfig.profile(options.profile), classes=len(PARSING)))
+    if options.encoder:
+        partial_init(net, options.encoder)
+    if options.init:
+        common.initialise(net, options.init, prefix="net.")
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
+    ema, step = common.Ema(net), 0
+    checkpoint = options.run / "last.pt"
+    if options.resume:
+        step = common.restore(checkpoint, net, optimizer, ema)
+    shards = find_shards(options.data, "faces")
+    weights = class_weights(shards[0]).to(device)
+    stream = DenseStream(shards, options.seed + step, net.config.size, fixed_holes=True)
+    log, sums, counted = common.Log(options.run), {"loss": 0.0, "accuracy": 0.0}, 0
+    meta = {"options": vars(options), "config": common.plain(net.config),
+            "phases": common.earlier_phases(options.init)}
+    net.train()
+    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+        truth = batch.parsing.to(device).long()
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
+            logits = net(as_input(batch.crop, device))
+        loss = F.cross_entropy(logits, truth, weight=weights)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        ema.update(net, step)
+        step, counted = step + 1, counted + 1
+        sums["loss"] += float(loss.detach())
+        sums["accuracy"] += float((logits.detach().argmax(dim=1) == truth).float().mean())
+        if step % 50 == 0 or step == options.steps:
+            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
+            sums, counted = dict.fromkeys(sums, 0.0), 0
+        if step % options.save_every == 0 or step == options.steps:
+            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
+                                   meta={**meta, "phase": common.phase(options, step)})
+    if options.export:
+        from build_engines.onnx_export import export_segment
+        export_segment(net.config, ema.state, options.export, profile=options.profile,
+                       training=common.recipe("parse", options, step), name="parse")
+
+
+if __name__ == "__main__":
+    main()
