@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtface.contours import PARSING
 from rtface.errors import InputError, MediaError
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.masks import SKIN_AND_FEATURES, Map, box_around, read_map
 from rtface.geometry import FloatArray
-from rtface.synth.labels import PARSING
 
 CLASSES: Final = len(PARSING)
 NUMBER: Final[Mapping[str, int]] = {name: k for k, name in enumerate(PARSING)}
