@@ -144,8 +144,8 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|occlusion|parsing|robustness|verification|"
-                                                    "videos|all",
+    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|occlusion|parsing|robustness|"
+                                                    "verification|videos|all",
                                             help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json), or of a data set, "
                                             "see --layout.")],

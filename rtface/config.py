@@ -100,13 +100,17 @@ class OcclusionConfig:
     """Finding what hides a face, and what is done about it."""
 
     recipe: Recipe = "off"
-    """``mask``: say what is hidden; ``off``: do not look."""
+    """``contour``: find what hides a face and draw what lies under it before regression, guided by contours (contour
+    paper); ``mask``: say what is hidden; ``off``: do not look."""
     least_share: float = 0.02
     """A mask that covers less of the face than this is taken as empty."""
+    grow_share: float = 0.025
+    """The hole is larger than the mask by this share of the crop's side, so that no rim of the occluder stays."""
 
     def __post_init__(self) -> None:
         _choice(self, "recipe", get_args(Recipe))
         _number(self, "least_share", 0, 1)
+        _number(self, "grow_share", 0, 0.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,20 +19,20 @@ from rtface.inference import Engine, open_engine
 from rtface.morphable import MorphableModel
 from rtface.stages.assess import assess
 from rtface.stages.crop import crop_faces
+from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
+from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.gaps import GapFiller
 from rtface.stages.mesh import MeshBuilder
-from rtface.stages.occlude import Occluder, hidden_points
+from rtface.stages.occlude import hidden_points
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.track import FaceTracker
 from rtface.stream import BoundedChannel, ChannelClosed, StageTimer, StageTimes, Worker
-from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
+from rtface.types import Array, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
 """Names of the networks that every pipeline runs."""
-SEGMENT: Final = "segment"
-"""The network that finds what hides a face; not run by the recipe ``off``."""
 SOURCE_PATIENCE_S: Final = 2.0
 """How long a run that is closed waits for its source's thread."""
 
@@ -75,7 +75,7 @@ class Pipeline:
         self.config = config or PipelineConfig()
         self._opened: list[Engine] = []
         try:
-            names = NETWORKS if self.config.occlusion.recipe == "off" else (*NETWORKS, SEGMENT)
+            names = (*NETWORKS, *DEOCCLUSION[self.config.occlusion.recipe])
             found = {name: (engines or {}).get(name) or self._open(name) for name in names}
             if model is None and self.config.meshes:
                 model = MorphableModel.load()
@@ -83,7 +83,7 @@ class Pipeline:
             detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
             self._tracker = FaceTracker(detector, found["landmarks"], self.config.tracker)
             self._regressor = Regressor(found["regressor"], model.basis_id if model else found["regressor"].spec.basis)
-            self._occluder = Occluder(found[SEGMENT], self.config.occlusion) if SEGMENT in found else None
+            self._deoccluder = Deoccluder(found, self.config.occlusion)
         except BaseException:
             self.close()
             raise
@@ -163,15 +163,17 @@ class Pipeline:
         timer = self._timer
         for name, elapsed in timings.items():
             timer.add(name, elapsed)
-        occlusion: Occlusion | None = None
         with timer.stage("track"):
             tracked = self._tracker.track(frame)
         with timer.stage("crop"):
             crops = crop_faces(frame, tracked.tracks, self._regressor.size)
-        if self._occluder is not None:
-            with timer.stage("occlude"):
-                occlusion = self._occluder.find(self._occluder_crops(frame, tracked.tracks, crops),
-                                                tracked.tracks.landmarks)
+        size = self._deoccluder.size
+        if size is not None and size != crops.size:  # a regressor of another profile: it then sees what is hidden
+            occlusion, completion = self._deoccluder.apply(crop_faces(frame, tracked.tracks, size),
+                                                           tracked.tracks.landmarks, timer.stage)
+        else:
+            occlusion, completion = self._deoccluder.apply(crops, tracked.tracks.landmarks, timer.stage)
+            crops = completed(crops, completion)
         for stage in self._crop_stages:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)
@@ -185,11 +187,7 @@ class Pipeline:
                 coefficients = replace(coefficients, expression=self._model.clip_expression(
                     coefficients.expression, coefficients.identity))
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
-                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped)
-
-    def _occluder_crops(self, frame: Frame, tracks: FaceTracks, crops: FaceCrops) -> FaceCrops:
-        assert self._occluder is not None
-        return crops if crops.size == self._occluder.size else crop_faces(frame, tracks, self._occluder.size)
+                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped, completion)
 
     def add_mesh(self, result: FrameResult) -> FrameResult:
         """The result with meshes, when the configuration wants them; runs no network."""

@@ -217,6 +217,31 @@ class Structure:
     __repr__ = _summary
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Completion:
+    """How faces that something hides were completed: one row per face with a hole, which may be fewer than faces."""
+
+    before: FaceCrops
+    """As the camera saw them."""
+    mask: Array
+    """(N, 1, S, S) float32, 1 = drawn anew."""
+    structure: Structure
+    """What guided the drawing."""
+    after: FaceCrops
+    """With the hole filled; pixels beyond the mask are those of ``before``."""
+
+    def __post_init__(self) -> None:
+        sizes = {"N": len(self.before), "S": self.before.size}
+        _check("Completion", "mask", self.mask, ("N", 1, "S", "S"), "float32", sizes)
+        _check("Completion", "structure.contour", self.structure.contour, ("N", 1, "S", "S"), "float32", sizes)
+        _check("Completion", "after.pixels", self.after.pixels, ("N", 3, "S", "S"), "float32", sizes)
+
+    __repr__ = _summary
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+
 _COEFFICIENT_PARTS: Final = (("identity", IDENTITY_SIZE), ("expression", EXPRESSION_SIZE), ("albedo", ALBEDO_SIZE),
                              ("illumination", ILLUMINATION_SIZE), ("rotation", 3), ("scale", 0), ("translation", 2))
 
@@ -326,6 +351,8 @@ class FrameResult:
     """Milliseconds per stage."""
     dropped_before: int = 0
     """Source frames dropped (live) since the previous result."""
+    completion: Completion | None = None
+    """Faces that were completed in this frame; None when there were none."""
 
     def __post_init__(self) -> None:
         sizes = {"N": len(self.tracks)}

@@ -105,10 +105,32 @@ def segment(crops: np.ndarray) -> dict[str, np.ndarray]:
     return {"probability": np.where(out, np.float32(0.9), np.float32(0.05))}
 
 
+def parse(crops: np.ndarray) -> dict[str, np.ndarray]:
+    """Pure colours are skin, anything else is background."""
+    face = segment(crops)["probability"].argmax(axis=1) == 1
+    out = np.full((len(crops), 19, *crops.shape[2:]), 0.01, np.float32)
+    out[:, 0], out[:, 1] = np.where(face, 0.1, 0.8), np.where(face, 0.8, 0.1)
+    return {"probability": out}
+
+
+def draw_contour(crops: np.ndarray, mask: np.ndarray, contour: np.ndarray) -> dict[str, np.ndarray]:
+    """Half a line everywhere in the hole."""
+    return {"contour_goal": contour * (1 - mask) + np.float32(0.5) * mask}
+
+
+def complete(crops: np.ndarray, mask: np.ndarray, contour: np.ndarray) -> dict[str, np.ndarray]:
+    """Red, a little darker where a contour is."""
+    drawn = np.zeros_like(crops)
+    drawn[:, :1] = 1 - np.float32(0.1) * contour
+    return {"pixels": drawn}
+
+
 def _spec(name: str, inputs: list[TensorSpec], outputs: list[TensorSpec]) -> EngineSpec:
     return EngineSpec(name, "compact", tuple(inputs), tuple(outputs), basis=BASIS if name == "regressor" else "")
 
 
+GUIDED = [TensorSpec("crops", ("N", 3, 128, 128)), TensorSpec("mask", ("N", 1, 128, 128)),
+          TensorSpec("contour", ("N", 1, 128, 128))]
 SPECS = {
     "detector": _spec("detector", [TensorSpec("image", (1, 3, "H", "W"))],
                       [TensorSpec("scores", (1, "P")), TensorSpec("boxes", (1, "P", 4))]),
@@ -119,10 +141,14 @@ SPECS = {
                        [TensorSpec("coefficients", ("N", VECTOR_SIZE))]),
     "segment": _spec("segment", [TensorSpec("crops", ("N", 3, 128, 128))],
                      [TensorSpec("probability", ("N", 3, 128, 128))]),
+    "parse": _spec("parse", [TensorSpec("crops", ("N", 3, 128, 128))],
+                   [TensorSpec("probability", ("N", 19, 128, 128))]),
+    "contour": _spec("contour", GUIDED, [TensorSpec("contour_goal", ("N", 1, 128, 128))]),
+    "complete": _spec("complete", GUIDED, [TensorSpec("pixels", ("N", 3, 128, 128))]),
 }
 FUNCTIONS: dict[str, Callable[..., dict[str, np.ndarray]]] = {
     "detector": detect, "landmarks": find_landmarks, "regressor": regress,
-    "segment": segment}
+    "segment": segment, "parse": parse, "contour": draw_contour, "complete": complete}
 
 
 def engines() -> dict[str, FakeEngine]:

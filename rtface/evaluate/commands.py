@@ -12,6 +12,7 @@ from rtface.config import DetectorConfig, TrackerConfig
 from rtface.errors import InputError, RtfaceError
 from rtface.evaluate import (
     classmaps,
+    completion,
     detector,
     html,
     landmarks,
@@ -34,6 +35,7 @@ from rtface.evaluate.report import Report, count_problems
 from rtface.inference import Engine
 from rtface.io import write_atomic
 from rtface.morphable import MorphableModel
+from rtface.stages.deocclude import NETWORKS as RECIPES
 from rtface.stages.detect import Detects
 from rtface.synth.gallery import PARSING_COLORS
 
@@ -199,6 +201,17 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engi
                               settings={"networks": networks.describe()})
 
 
+def _completion(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
+    _refuse(options, "completion", "faces", "sheet", "peers", "peers_only")
+    model = MorphableModel.load()
+    names = ("detector", "landmarks", "regressor", *RECIPES["contour"])
+    with Networks(options.networks, *names, engines=engines) as networks:
+        folder = options.sheet_all
+        return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
+                              sets=options.sets or completion.SETS, settings={"networks": networks.describe()},
+                              look=None if folder is None else lambda rows: completion.worst(rows, folder))
+
+
 def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, Engine], progress: Progress) -> Report:
     _refuse(options, "verification", "faces", "sheet", "sheet_all", "peers", "peers_only")
     with Networks(options.networks, "detector", "landmarks", "regressor", engines=engines) as networks:
@@ -208,11 +221,11 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Mapping[str, En
 
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Mapping[str, Engine], Progress], Report]]] = {
-    "detector": _detector, "landmarks": _landmarks, "occlusion": _occlusion, "parsing": _parsing,
-    "robustness": _robustness, "verification": _verification, "videos": _videos}
+    "completion": _completion, "detector": _detector, "landmarks": _landmarks, "occlusion": _occlusion,
+    "parsing": _parsing, "robustness": _robustness, "verification": _verification, "videos": _videos}
 
 
-PICTURED: Final = ("detector", "landmarks", "occlusion", "parsing", "videos")
+PICTURED: Final = ("completion", "detector", "landmarks", "occlusion", "parsing", "videos")
 """Protocols that draw pictures to look at."""
 PEERED: Final = ("detector", "landmarks", "videos")
 """Protocols that compare with third-party networks."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Self, get_args
 
 import numpy as np
 
-from rtface.config import Backend, DetectorConfig, Profile, TrackerConfig
+from rtface.config import Backend, DetectorConfig, OcclusionConfig, Profile, Recipe, TrackerConfig
 from rtface.errors import InputError
 from rtface.evaluate.report import describe_network
 from rtface.geometry import FloatArray, pose_vertices
@@ -19,6 +19,7 @@ from rtface.inference import Engine, open_engine
 from rtface.jaw import JAW, JawLine, project_landmarks
 from rtface.morphable import MorphableModel
 from rtface.stages.crop import crop_faces
+from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
@@ -159,6 +160,16 @@ class FaceReader:
     detector: Detects
     landmarks: LandmarkNetwork
     regressor: Regressor
+    deoccluder: Deoccluder | None = None
+    """Between cropping and regression, where there is one."""
+
+    def largest(self, frame: Frame) -> FloatArray | None:
+        """The largest detected box (4,) px; None without a face."""
+        boxes = self.detector.detect(frame).boxes_xyxy
+        if not len(boxes):
+            return None
+        best: FloatArray = boxes[int(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax())]
+        return best
 
     def measure(self, frame: Frame, box_xyxy: FloatArray) -> Measured | None:
         """The face in a box (4,) px; None when its points end up outside of the frame."""
@@ -166,13 +177,19 @@ class FaceReader:
         if found is None:
             return None
         crops = crop_faces(frame, found.tracks, self.regressor.size)
+        if self.deoccluder is not None:
+            crops = completed(crops, self.deoccluder.apply(crops, found.tracks.landmarks)[1])
         return Measured(found.points, found.presence, self.regressor.regress(crops))
 
 
-def face_reader(engines: Mapping[str, Engine], basis: str) -> FaceReader:
-    """The product's stages as a :class:`FaceReader`; basis: the morphable model's identifier."""
+def face_reader(engines: Mapping[str, Engine], basis: str, recipe: Recipe = "off") -> FaceReader:
+    """The product's stages as a :class:`FaceReader`; basis: the morphable model's identifier.
+
+    recipe: what is done about occlusion before regression.
+    """
+    deoccluder = Deoccluder(engines, OcclusionConfig(recipe=recipe)) if recipe == "contour" else None
     return FaceReader(detector_stage(engines["detector"], DetectorConfig().min_score),
-                      LandmarkNetwork(engines["landmarks"]), Regressor(engines["regressor"], basis))
+                      LandmarkNetwork(engines["landmarks"]), Regressor(engines["regressor"], basis), deoccluder)
 
 
 def detector_stage(engine: Engine, min_score: float) -> FaceDetector:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         step = common.restore(checkpoint, net, optimizer, ema)
         game.restore()
     stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
-    names = ("bce", "matching", "generator", "discriminator")
+    names = ("loss", "bce", "matching", "generator", "discriminator")
     log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
     meta = {"options": vars(options), "config": common.plain(net.config),
             "phases": common.earlier_phases(options.init)}
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         optimizer.step()
         ema.update(net, step)
         step, counted = step + 1, counted + 1
-        for name, value in values.items():
+        for name, value in (("loss", loss), *values.items()):
             sums[name] += float(value.detach())
         if step % 50 == 0 or step == options.steps:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})

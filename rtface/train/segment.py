@@ -4,7 +4,8 @@
                                    [--export rtface/weights]
 
 DATA holds `faces` shards from `rtface synth write`. Crops as tracking would place them, half of them mirrored.
-Loss: cross-entropy per pixel over background, visible face and what hides it.
+Classes: background, visible face, what hides it. Loss: cross-entropy per pixel (ce), the same averaged over the blobs
+of a picture (blob, eq. 5 of the consensus paper), or the paper's consensus loss (consensus, eqs 6 to 8).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from rtface.geometry import opencv_affine
+from rtface.losses.consensus import ALPHA, BETA, blob_cross_entropy, consensus_loss
 from rtface.nets.segment import CLASSES, SegmentNetConfig, segment_net
 from rtface.synth.shards import decode
 from rtface.train import common
@@ -32,6 +34,18 @@ class MaskSample(NamedTuple):
     """(3, S, S)."""
     mask: ByteArray
     """(S, S) classes."""
+    blobs: np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+    """(S, S) number of each pixel's connected component."""
+
+
+def number_blobs(mask: ByteArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
+    """Classes (H, W) → the connected component (8 neighbours) of each pixel, numbered from 0 over all classes."""
+    out, first = np.zeros(mask.shape, np.int32), 0
+    for k in range(CLASSES):
+        count, labels = cv2.connectedComponents(np.asarray(mask == k, np.uint8), connectivity=8)
+        out += np.where(labels > 0, labels - 1 + first, 0).astype(np.int32)
+        first += count - 1
+    return out
 
 
 class MaskStream(ShardStream):
@@ -50,13 +64,17 @@ class MaskStream(ShardStream):
         crop = degrade(rng, crop, patches=False)  # no mask knows of those
         if rng.random() < 0.5:
             crop, mask = crop[:, ::-1], mask[:, ::-1]
-        return MaskSample(np.ascontiguousarray(crop.transpose(2, 0, 1)), np.ascontiguousarray(mask))
+        mask = np.ascontiguousarray(mask)
+        return MaskSample(np.ascontiguousarray(crop.transpose(2, 0, 1)), mask, number_blobs(mask))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Parse, build, loop."""
     parser = common.base_parser(__doc__ or "", steps=6000, batch=64, lr=2e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--loss", default="ce", choices=("ce", "blob", "consensus"))
+    parser.add_argument("--alpha", type=float, default=ALPHA, help="consensus: weight of the blobs' own error")
+    parser.add_argument("--beta", type=float, default=BETA, help="consensus: weight of the pixels' disagreement")
     options = parser.parse_args(arguments)
     device = common.setup(options)
     net = segment_net(SegmentNetConfig.profile(options.profile))
@@ -78,7 +96,13 @@ def main(arguments: list[str] | None = None) -> None:
         truth = batch.mask.to(device).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             logits = net(as_input(batch.crop, device))
-        loss = F.cross_entropy(logits, truth)
+        if options.loss == "ce":
+            loss = F.cross_entropy(logits, truth)
+        elif options.loss == "blob":
+            loss = blob_cross_entropy(logits, truth, batch.blobs.to(device).long())
+        else:
+            loss = consensus_loss(logits, truth, batch.blobs.to(device).long(), alpha=options.alpha,
+                                  beta=options.beta)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)

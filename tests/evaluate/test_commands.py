@@ -43,8 +43,8 @@ def test_videos_run_and_pictures_go_to_the_private_folder(pack: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("protocol", "options", "message"), [
-    ("shape", {}, "got 'shape', expected one of detector, landmarks, occlusion, parsing, robustness, verification, "
-                  "videos"),
+    ("shape", {}, "got 'shape', expected one of completion, detector, landmarks, occlusion, parsing, robustness, "
+                  "verification, videos"),
     ("detector", {"layout": "cofw"}, "--layout: got 'cofw', expected pack for detector"),
     ("detector", {"peers_only": True}, "--peers-only without --peers"),
     ("detector", {"sheet": Path("sheet.png")}, "--sheet: got a value, but the protocol detector"),
@@ -74,9 +74,9 @@ def test_a_pack_without_anything_usable_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_protocol_says_what_it_measures() -> None:
-    from rtface.evaluate import detector, landmarks, occlusion, parsing, robustness, verification, videos
+    from rtface.evaluate import completion, detector, landmarks, occlusion, parsing, robustness, verification, videos
 
-    modules = (detector, landmarks, occlusion, parsing, robustness, verification, videos)
+    modules = (completion, detector, landmarks, occlusion, parsing, robustness, verification, videos)
     assert set(PROTOCOLS) == {module.__name__.rpartition(".")[2] for module in modules}
     for module in modules:
         assert (module.__doc__ or "").startswith(f"Protocol ``{module.__name__.rpartition('.')[2]}``")

@@ -9,11 +9,15 @@ import torch
 
 from build_engines import onnx_export
 from rtface.errors import ModelFileError
+from rtface.nets.complete import CompletionNet, CompletionNetConfig
+from rtface.nets.consensus import ConsensusNet
+from rtface.nets.contour import ContourExport, ContourNet, ContourNetConfig
 from rtface.nets.detector import Detector, DetectorNetConfig
 from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
 from rtface.nets.mobilenet import MobileNetConfig, MobileNetV3, scaled
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNet, ResNetConfig
+from rtface.nets.segment import SegmentNetConfig, segment_net
 
 
 def test_resnet50_has_the_published_number_of_trunk_parameters():
@@ -93,6 +97,65 @@ def test_exported_networks_answer_like_their_modules_and_restore_them(tmp_path):
         onnx_export.load_weights(path, restored, prefix)
         for a, b in zip(net.state_dict().values(), restored.state_dict().values(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_a_final_pixel_of_the_consensus_network_sees_121_px():
+    net, x = ConsensusNet(3, width=4).eval(), torch.zeros(1, 3, 192, 192, requires_grad=True)
+    out = net(x)
+    for row, column in ((96, 96), (97, 99), (95, 98)):
+        (gradient,) = torch.autograd.grad(out[0, :, row, column].sum(), x, retain_graph=True)
+        reached = gradient.abs().sum(dim=(0, 1)).nonzero()
+        assert (reached.max(dim=0).values - reached.min(dim=0).values + 1).tolist() == [121, 121]
+
+
+@pytest.mark.parametrize("profile", ["compact", "paper"])
+def test_networks_of_the_completion_chain_keep_the_crops_size(profile):
+    x, one = torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64)
+    contour, completion = (kind(None, 64) if profile == "paper" else kind() for kind in (ContourNetConfig,
+                                                                                         CompletionNetConfig))
+    with torch.no_grad():
+        assert segment_net(SegmentNetConfig.profile(profile)).eval()(x).shape == (1, 3, 64, 64)
+        assert ContourNet(contour).eval()(one, one, one).shape == (1, 1, 64, 64)
+        assert CompletionNet(completion).eval()(x, one, one).shape == (1, 3, 64, 64)
+
+
+def test_generators_do_not_look_under_the_mask():
+    torch.manual_seed(0)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:40, 20:40] = 1
+    x, contour = torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64)
+    other, other_contour = torch.where(mask > 0, 1 - x, x), torch.where(mask > 0, 1 - contour, contour)
+    with torch.no_grad():
+        net = _random(CompletionNet(CompletionNetConfig())).eval()
+        torch.testing.assert_close(net(x, mask, contour), net(other, mask, contour))
+        lines = _random(ContourNet(ContourNetConfig())).eval()
+        torch.testing.assert_close(lines(x[:, :1], mask, contour), lines(other[:, :1], mask, other_contour))
+
+
+def test_exported_generators_answer_like_their_modules(tmp_path):
+    mask = (torch.rand(3, 1, 128, 128) > 0.5).float()
+    crops, contour = torch.rand(3, 3, 128, 128), torch.rand(3, 1, 128, 128)
+    given = {"crops": crops.numpy(), "mask": mask.numpy(), "contour": contour.numpy()}
+    completion = _random(CompletionNet(CompletionNetConfig())).eval()
+    lines = _random(ContourNet(ContourNetConfig())).eval()
+    segment = _random(segment_net(SegmentNetConfig())).eval()
+    with torch.no_grad():
+        wanted = {"complete": completion(crops, mask, contour).clamp(0, 1),
+                  "contour": ContourExport(lines)(crops, mask, contour),
+                  "segment": torch.softmax(segment(crops), dim=1)}
+    paths = [onnx_export.export_complete(CompletionNetConfig(), completion.state_dict(), tmp_path, profile="compact",
+                                         training={}),
+             onnx_export.export_contour(ContourNetConfig(), lines.state_dict(), tmp_path, profile="compact",
+                                        training={}),
+             onnx_export.export_segment(SegmentNetConfig(), segment.state_dict(), tmp_path, profile="compact",
+                                        training={})]
+    for path in paths:
+        session, want = _session(path), wanted[path.name.partition(".")[0]]
+        names = [tensor.name for tensor in session.get_inputs()]
+        (got,) = session.run(None, {name: given[name] for name in names})
+        np.testing.assert_allclose(got, want.numpy(), atol=0.02)
+    visible = wanted["contour"].numpy()[mask.numpy() == 0]
+    assert np.array_equal(visible, contour.numpy()[mask.numpy() == 0])
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

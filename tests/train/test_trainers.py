@@ -17,7 +17,7 @@ from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
-from rtface.train import average, common, data, detector, landmarks, regressor, segment
+from rtface.train import average, common, complete, contour, data, dense, detector, landmarks, parse, regressor, segment
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).parents[2]
 def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     list(shards.write(root / "faces", 12, config=SynthConfig(size=96, clean_twin=False, distance_mm=(1e7, 1e7))))
+    list(shards.write(root / "dense", 6, config=SynthConfig(size=96, dense=True, occluder_rate=1.0)))
     list(shards.write(root / "scenes", 12, kind="scenes", scene_size=(128, 128)))
     return root
 
@@ -36,7 +37,12 @@ def _arguments(folders, run, kind, *extra):
 
 
 @pytest.mark.parametrize(("module", "kind", "extra"), [(landmarks, "faces", ()), (regressor, "faces", ()),
-                                                       (segment, "faces", ()), (detector, "scenes", ("--size", "128"))])
+                                                       (segment, "faces", ()),
+                                                       (segment, "faces", ("--loss", "consensus")),
+                                                       (segment, "faces", ("--loss", "blob")), (parse, "dense", ()),
+                                                       (contour, "dense", ("--d-start", "1")),
+                                                       (complete, "dense", ("--d-start", "1")),
+                                                       (detector, "scenes", ("--size", "128"))])
 def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
     module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
     first = common.load_checkpoint(tmp_path / "last.pt")
@@ -47,6 +53,49 @@ def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "3"] and all(float(row["loss"]) > 0 for row in rows)
+
+
+def test_completion_starts_from_a_segmentation_network_and_is_judged_by_its_features(folders, tmp_path):
+    segment.main([*_arguments(folders, tmp_path / "segment", "faces"), "--steps", "1"])
+    encoder = tmp_path / "segment" / "last.pt"
+    complete.main([*_arguments(folders, tmp_path / "run", "dense"), "--steps", "1", "--encoder", str(encoder),
+                   "--export", str(tmp_path / "weights")])
+    known, got = common.load_checkpoint(encoder)["ema"], common.load_checkpoint(tmp_path / "run" / "last.pt")["module"]
+    stem = got["body.trunk.stem.0.weight"]
+    assert stem.shape[1] == complete.CompletionNetConfig().trunk.inputs == 5
+    torch.testing.assert_close(stem[:, :3], known["trunk.stem.0.weight"], rtol=0, atol=0.02)  # one step away
+    assert float(stem[:, 3:].abs().max()) < 0.02
+    with (tmp_path / "run" / "log.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["style"]) > 0 and float(row["perceptual"]) > 0
+    assert (tmp_path / "weights" / "complete.compact.onnx.gz").exists()
+
+
+def test_dense_crops_agree_with_one_another(folders):
+    """Outside of the hole the crop is the clean one (but for shadows), and the hole covers the occluder."""
+    stream = dense.DenseStream(data.find_shards(folders / "dense", "faces"), 3, 96)
+    drawn = iter(stream)
+    differing = []
+    for _ in range(12):
+        sample = next(drawn)
+        assert sample.crop.shape == sample.clean.shape == (3, 96, 96) and sample.mask.shape == (1, 96, 96)
+        assert set(np.unique(sample.mask)) <= {0, 1} and sample.mask.any() and sample.parsing.max() < 19
+        apart = np.abs(sample.crop.astype(int) - sample.clean).max(axis=0)
+        differing.append((np.median(apart[sample.mask[0] == 0]), np.median(apart[sample.mask[0] == 1])))
+    seen, hidden = np.array(differing).T
+    assert np.median(seen) <= 3 and hidden.max() > 20
+
+
+def test_classes_change_sides_in_a_mirror():
+    number = {name: k for k, name in enumerate(dense.PARSING)}
+    assert dense.MIRRORED_CLASSES[number["left_eye"]] == number["right_eye"]
+    assert dense.MIRRORED_CLASSES[number["nose"]] == number["nose"]
+    assert np.array_equal(dense.MIRRORED_CLASSES[dense.MIRRORED_CLASSES], np.arange(19))
+
+
+def test_shards_without_dense_labels_are_refused(folders):
+    with pytest.raises(InputError, match="got shards without clean, contour, parsing"):
+        dense.DenseStream(data.find_shards(folders / "faces", "faces"), 0, 96)
 
 
 def test_export_writes_weights_with_their_recipe(folders, tmp_path):

@@ -1,0 +1,80 @@
+"""The way from crops to crops without occlusion, in the order of the contour paper: mask → contour → completed face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+import numpy as np
+
+from rtface.config import OcclusionConfig
+from rtface.errors import ModelFileError
+from rtface.geometry import FloatArray
+from rtface.inference import Engine
+from rtface.stages.complete import Completer
+from rtface.stages.occlude import Occluder
+from rtface.stages.structure import Structurer, hole
+from rtface.types import Completion, FaceCrops, Occlusion
+
+NETWORKS: Final[Mapping[str, tuple[str, ...]]] = {
+    "off": (), "mask": ("segment",), "contour": ("segment", "parse", "contour", "complete")}
+"""Names of the networks that a recipe runs."""
+Timed = Callable[[str], AbstractContextManager[object]]
+
+
+class Deoccluder:
+    """Finds what hides faces and, by the recipe, removes it. Faces with an empty mask skip what comes after it."""
+
+    def __init__(self, engines: Mapping[str, Engine], config: OcclusionConfig | None = None) -> None:
+        """engines: by name, at least those of :data:`NETWORKS` for the recipe.
+
+        ModelFileError when they do not take crops of one size.
+        """
+        self._config = config or OcclusionConfig()
+        self._occluder = Occluder(engines["segment"], self._config) if self._config.recipe != "off" else None
+        self._structurer: Structurer | None = None
+        if self._config.recipe == "contour":
+            assert self._occluder is not None
+            self._structurer = Structurer(engines["parse"], engines["contour"])
+            self._completer = Completer(engines["complete"])
+            sizes = {self._occluder.size, self._structurer.size, self._completer.size}
+            if len(sizes) > 1:
+                raise ModelFileError(f"recipe contour: got networks for crops of {sorted(sizes)} px, expected one "
+                                     f"size; export them from one profile")
+
+    @property
+    def size(self) -> int | None:
+        """Side S of the crops in px that it wants; None when it does nothing."""
+        return None if self._occluder is None else self._occluder.size
+
+    def apply(self, crops: FaceCrops, landmarks: FloatArray,
+              timed: Timed = lambda _: nullcontext()) -> tuple[Occlusion | None, Completion | None]:
+        """What hides faces (N crops, landmarks (N, 68, 2) frame px), and how those with a hole were completed.
+
+        timed: gives a context for each stage by its name.
+        """
+        if self._occluder is None:
+            return None, None
+        with timed("occlude"):
+            occlusion = self._occluder.find(crops, landmarks)
+            rows = np.flatnonzero(occlusion.mask.any(axis=(1, 2, 3)))
+        if self._structurer is None or not len(rows):
+            return occlusion, None
+        before = FaceCrops(np.ascontiguousarray(crops.pixels[rows]), crops.crop_from_frame[rows],
+                           crops.track_ids[rows])
+        with timed("structure"):
+            mask = hole(occlusion.mask[rows], round(self._config.grow_share * crops.size))
+            structure = self._structurer.draw(before, mask)
+        with timed("complete"):
+            after = self._completer.fill(before, mask, structure)
+        return occlusion, Completion(before, mask, structure, after)
+
+
+def completed(crops: FaceCrops, completion: Completion | None) -> FaceCrops:
+    """The crops that regression gets: completed ones in the place of those with a hole; ids and order stay."""
+    if completion is None:
+        return crops
+    pixels = crops.pixels.copy()
+    pixels[np.isin(crops.track_ids, completion.after.track_ids)] = completion.after.pixels
+    return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)

@@ -1,0 +1,140 @@
+"""Mask → contour → completed face, over the fake networks of the painted world."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rtface.config import OcclusionConfig
+from rtface.contours import grown, outlines
+from rtface.errors import BackendError, InputError, ModelFileError
+from rtface.inference import FakeEngine, TensorSpec
+from rtface.stages.complete import Completer
+from rtface.stages.deocclude import Deoccluder, completed
+from rtface.stages.structure import Structurer, hole
+from rtface.types import Completion, FaceCrops, Structure
+from tests import blobs
+from tests.stages.test_occlude import LANDMARKS, crops
+
+WHITE = (slice(70, 110), slice(20, 110))
+
+
+def pair() -> FaceCrops:
+    """A clean face and a half hidden one."""
+    clean, covered = crops(), crops(WHITE)
+    return FaceCrops(np.concatenate([clean.pixels, covered.pixels]),
+                     np.concatenate([clean.crop_from_frame, covered.crop_from_frame]), np.array([7, 3], np.int32))
+
+
+def contour() -> Deoccluder:
+    return Deoccluder(blobs.engines(), OcclusionConfig(recipe="contour"))
+
+
+def test_outlines_are_the_pixels_around_a_region() -> None:
+    parsing = np.zeros((9, 9), np.uint8)
+    parsing[3:6, 3:6] = 1
+    parsing[4, 4] = 4  # an eye in the skin
+    got = outlines(parsing)
+    want = np.zeros((9, 9), bool)
+    want[2:7, 2:7] = True
+    want[4, 4] = False  # its own ring lies on the skin
+    assert np.array_equal(got, want)
+
+
+def test_grown_masks_are_squares() -> None:
+    mask = np.zeros((1, 7, 7), bool)
+    mask[0, 3, 0] = True
+    assert np.array_equal(np.argwhere(grown(mask, 2)[0]).tolist(),
+                          [[y, x] for y in range(1, 6) for x in range(3)])
+    assert grown(mask, 0).sum() == 1
+
+
+def test_only_hidden_faces_are_completed_and_visible_pixels_stay_bit_for_bit() -> None:
+    faces = pair()
+    stages: list[str] = []
+
+    def timed(name: str) -> AbstractContextManager[None]:
+        stages.append(name)
+        return nullcontext()
+
+    occlusion, done = contour().apply(faces, np.repeat(LANDMARKS, 2, axis=0), timed)
+    assert occlusion is not None and done is not None and len(done) == 1 and stages == ["occlude", "structure",
+                                                                                       "complete"]
+    assert done.after.track_ids.tolist() == [3]
+    keep = done.mask[:, 0] < 0.5
+    assert np.array_equal(done.after.pixels.transpose(0, 2, 3, 1)[keep], faces.pixels[1:].transpose(0, 2, 3, 1)[keep])
+    inside = done.after.pixels[0][:, 80, 60]
+    np.testing.assert_allclose(inside, [0.95, 0, 0], atol=1e-6)  # red, half a line's worth darker
+    after = completed(faces, done)
+    assert np.array_equal(after.pixels[0], faces.pixels[0]) and np.array_equal(after.pixels[1], done.after.pixels[0])
+    assert after.track_ids.tolist() == [7, 3]
+
+
+def test_the_hole_is_larger_than_the_mask() -> None:
+    occlusion, done = contour().apply(crops(WHITE), LANDMARKS)
+    assert occlusion is not None and done is not None
+    rim = (done.mask > 0) & (occlusion.mask == 0)
+    assert rim[0, 0, 67, 60] and not rim[0, 0, 66, 60] and not (occlusion.mask > done.mask).any()
+
+
+def test_visible_contours_pass_and_hidden_ones_are_drawn() -> None:
+    covered = crops(WHITE)
+    mask = hole(covered.pixels[:, :1] * covered.pixels[:, 1:2] > 0.8, 3)
+    structure = Structurer(blobs.engines()["parse"], blobs.engines()["contour"]).draw(covered, mask)
+    assert (structure.contour[mask > 0] == 0.5).all()
+    assert structure.contour[0, 0, 29, 40:90].all() and not structure.contour[0, 0, 40:60, 40:90].any()
+
+
+def test_clean_faces_skip_what_comes_after_the_mask() -> None:
+    occlusion, done = contour().apply(crops(), LANDMARKS)
+    assert occlusion is not None and done is None
+    faces = crops()
+    assert completed(faces, None) is faces
+
+
+@pytest.mark.parametrize(("recipe", "looks"), [("off", False), ("mask", True)])
+def test_lighter_recipes_do_not_need_the_other_networks(recipe: str, looks: bool) -> None:
+    engines = {"segment": blobs.engines()["segment"]} if looks else {}
+    stage = Deoccluder(engines, OcclusionConfig(recipe=recipe))  # type: ignore[arg-type]
+    occlusion, done = stage.apply(crops(WHITE), LANDMARKS)
+    assert (occlusion is not None) == looks and done is None and (stage.size is None) != looks
+
+
+def test_no_faces_at_all() -> None:
+    none = FaceCrops(np.zeros((0, 3, 128, 128), np.float32), np.zeros((0, 2, 3), np.float32), np.zeros(0, np.int32))
+    occlusion, done = contour().apply(none, np.zeros((0, 68, 2), np.float32))
+    assert occlusion is not None and len(occlusion) == 0 and done is None
+    empty = np.zeros((0, 1, 128, 128), np.float32)
+    engines = blobs.engines()
+    assert len(Structurer(engines["parse"], engines["contour"]).draw(none, empty).contour) == 0
+    assert len(Completer(engines["complete"]).fill(none, empty, Structure(empty))) == 0
+
+
+@pytest.mark.parametrize(("name", "output"), [("contour", "contour_goal"), ("complete", "pixels")])
+def test_networks_that_give_nan_are_named(name: str, output: str) -> None:
+    def broken(crops: np.ndarray, mask: np.ndarray, contour: np.ndarray) -> dict[str, np.ndarray]:
+        shape = crops.shape if output == "pixels" else mask.shape
+        return {output: np.full(shape, np.nan, np.float32)}
+
+    engines = {**blobs.engines(), name: FakeEngine(blobs.SPECS[name], broken)}
+    with pytest.raises(BackendError, match=f"{name}: got .* that are not finite"):
+        Deoccluder(engines, OcclusionConfig(recipe="contour")).apply(crops(WHITE), LANDMARKS)
+
+
+def test_networks_of_different_sizes_are_refused() -> None:
+    spec = replace(blobs.SPECS["complete"], inputs=(TensorSpec("crops", ("N", 3, 256, 256)),))
+    engines = {**blobs.engines(), "complete": FakeEngine(spec, blobs.complete)}
+    with pytest.raises(ModelFileError, match="crops of \\[128, 256\\] px, expected one size"):
+        Deoccluder(engines, OcclusionConfig(recipe="contour"))
+
+
+def test_records_check_their_shapes() -> None:
+    faces = crops(WHITE)
+    mask = np.zeros((1, 1, 128, 128), np.float32)
+    with pytest.raises(InputError, match="Completion.mask"):
+        Completion(faces, mask[:, :, :64], Structure(mask), faces)
+    with pytest.raises(InputError, match="Completion.structure.contour"):
+        Completion(faces, mask, Structure(mask[:, :, :64, :64]), faces)
