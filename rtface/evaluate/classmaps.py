@@ -32,7 +32,7 @@ class Shown(NamedTuple):
     truth: Map
     """(H, W) classes."""
     valid: Area
-    """(H, W) what is scored; without any the label is not shown."""
+    """(H, W) what is scored; where no picture of a sheet has any, labels are not shown."""
     predicted: Map
     placed: Placed
     caption: str
@@ -76,12 +76,13 @@ def painted(pixels: Pixels, classes: Map, colors: NDArray[np.uint8], valid: Area
 
 def worst_sheet(shown: Sequence[Shown], path: Path, colors: NDArray[np.uint8] = MASK_COLORS, *, side: int = 220,
                 columns: int = 2) -> None:
-    """One picture of rows input | label | prediction, whatever the rights: for a private folder."""
-    cells = []
+    """One picture of cells input | label | prediction, whatever the rights: for a private folder."""
+    cells, labels = [], any(one.valid.any() for one in shown)
     for one in shown:
         view = View.around(one.placed.box_xyxy[None], (one.pixels.shape[1], one.pixels.shape[0]), side, side, REACH)
-        truth = painted(one.pixels, one.truth, colors, one.valid) if one.valid.any() else np.zeros_like(one.pixels)
-        three = [view.cut(picture) for picture in (one.pixels, truth, painted(one.pixels, one.predicted, colors))]
-        cells.append(labelled(np.concatenate(three, axis=1), f"{one.caption}  {Path(one.sample.path).stem}"))
+        truth = [painted(one.pixels, one.truth, colors, one.valid)] if labels else []
+        pictures = [one.pixels, *truth, painted(one.pixels, one.predicted, colors)]
+        cells.append(labelled(np.concatenate([view.cut(picture) for picture in pictures], axis=1),
+                              f"{one.caption}  {Path(one.sample.path).stem}"))
     if cells:
         sheets.write_picture(path, sheets.grid(cells, columns))
