@@ -28,6 +28,8 @@ Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the
 Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino", help="What runs the networks.")]
 Precision = Annotated[str, typer.Option(metavar="auto|f32", help="f32: never bfloat16 (OpenVINO).")]
 Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
+Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
+                                     "what they hide before regression, only say what is hidden, or do not look.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
 
@@ -75,6 +77,9 @@ def convert(
     end: Annotated[float | None, typer.Option(help="Stop before this time, s.")] = None,
     faces: Annotated[int, typer.Option(help="Follow at most this many faces.")] = 4,
     overlay: Annotated[Path | None, typer.Option(help="Also write a video of the mesh over the frames.")] = None,
+    stages: Annotated[Path | None, typer.Option(help="Also write a video of input, mask, contour, completed face and "
+                                                     "mesh side by side.")] = None,
+    recipe: Recipe = "off",
     profile: Profile = "compact",
     backend: Backend = "auto",
     precision: Precision = "auto",
@@ -92,10 +97,10 @@ def convert(
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
-        config = _config(faces, profile, backend, precision, threads, smooth)
+        config = _config(faces, profile, backend, precision, threads, smooth, recipe)
         selection = {"start_s": start, "end_s": end, "every": every}
-        _convert(open_at, out, config, {"formats": formats, "overlay": overlay, "selection": selection,
-                                        "resume": resume, "force": force}, quiet)
+        _convert(open_at, out, config, {"formats": formats, "overlay": overlay, "stages": stages,
+                                        "selection": selection, "resume": resume, "force": force}, quiet)
 
 
 @app.command()
@@ -116,7 +121,7 @@ def demo(
 
         _say(f"drawing a clip of {frames} frames", quiet)
         source = ArraySource(list(demo_clip(seed, frames=frames)), fps=FPS)
-        config = _config(1, "compact", backend, "auto", threads, True)
+        config = _config(1, "compact", backend, "auto", threads, True, "off")
         options: dict[str, Any] = {"formats": ["npz", "csv", "glb"], "overlay": out / "overlay.mp4", "force": force,
                                    "selection": {"demo_seed": seed, "frames": frames}}
         try:
@@ -222,13 +227,25 @@ def verify(debug: Debug = False) -> None:
                 print(f"{spec.name}.{spec.profile}: good, {engine.backend}")
 
 
-def _config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool) -> Any:
+def _config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
+            recipe: str) -> Any:
     """The configuration checks the values; what it does not know is told there."""
-    from rtface.config import Backend, PipelineConfig, Precision, Profile, SmoothConfig, TrackerConfig
+    from rtface.config import (
+        Backend,
+        OcclusionConfig,
+        PipelineConfig,
+        Precision,
+        Profile,
+        SmoothConfig,
+        TrackerConfig,
+    )
+    from rtface.config import Recipe as RecipeName
 
     return PipelineConfig(profile=cast(Profile, profile), backend=cast(Backend, backend),
                           precision=cast(Precision, precision), threads=threads,
-                          tracker=TrackerConfig(faces=faces), smooth=SmoothConfig(enabled=smooth))
+                          tracker=TrackerConfig(faces=faces),
+                          occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
+                          smooth=SmoothConfig(enabled=smooth))
 
 
 def _convert(open_at: Any, out: Path, config: Any, options: dict[str, Any], quiet: bool) -> None:

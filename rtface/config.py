@@ -107,10 +107,17 @@ class OcclusionConfig:
     grow_share: float = 0.025
     """The hole is larger than the mask by this share of the crop's side, so that no rim of the occluder stays."""
 
+    steadiness: float = 0.6
+    """How much of the frame before is mixed into an unchanged mask; 0: every frame for itself."""
+    clear_change: float = 0.5
+    """A probability that changes by this much is taken as it is now."""
+
     def __post_init__(self) -> None:
         _choice(self, "recipe", get_args(Recipe))
         _number(self, "least_share", 0, 1)
         _number(self, "grow_share", 0, 0.2)
+        _number(self, "steadiness", 0, 0.95)
+        _number(self, "clear_change", 0.01, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

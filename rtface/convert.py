@@ -62,6 +62,8 @@ class ConvertOptions:
     formats: tuple[Format, ...] = DEFAULT_FORMATS
     overlay: Path | None = None
     """Video of the mesh over the source; None: none."""
+    stages: Path | None = None
+    """Video of input, mask, contour, completed crop and mesh side by side; None: none."""
     selection: Mapping[str, Any] = field(default_factory=dict)
     """How the source's frames were chosen (start, end, every), to compare with on resume."""
     resume: bool = False
@@ -69,10 +71,17 @@ class ConvertOptions:
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.formats if name not in FORMATS]
-        if unknown or not (self.formats or self.overlay):
+        if unknown or not (self.formats or self.videos):
             raise InputError(f"format: got {', '.join(unknown) or 'none'}, expected some of {', '.join(FORMATS)}")
         if self.resume and self.force:
             raise InputError("got both --resume and --force, expected one: --resume goes on, --force begins anew")
+        if self.overlay is not None and self.overlay == self.stages:
+            raise InputError(f"--overlay and --stages: got {self.overlay} twice, expected two names")
+
+    @property
+    def videos(self) -> tuple[Path, ...]:
+        """Files to write that show pictures."""
+        return tuple(path for path in (self.overlay, self.stages) if path is not None)
 
 
 def convert(open_at: OpenAt, out: Path, pipeline: Callable[[PipelineConfig, MorphableModel], Pipeline], *,
@@ -92,31 +101,39 @@ def convert(open_at: OpenAt, out: Path, pipeline: Callable[[PipelineConfig, Morp
         # meshes are products of a small vector: more threads of linear algebra only spin and slow the networks down
         stack.enter_context(threadpool_limits(1, user_api="blas"))
         source = stack.enter_context(open_at(-1))
-        if options.overlay is not None and options.overlay.exists() and not (options.force or options.resume):
-            raise OutputError(f"{options.overlay} is there already; use --force to replace it, or choose another name")
+        for path in options.videos:
+            if path.exists() and not (options.force or options.resume):
+                raise OutputError(f"{path} is there already; use --force to replace it, or choose another name")
+        if options.stages is not None and config.occlusion.recipe == "off":
+            raise InputError("--stages: got the recipe off, expected one that looks for occlusion; "
+                             "use --recipe contour")
         model = MorphableModel.load()
         chain = stack.enter_context(pipeline(config, model))
-        overlay = stack.enter_context(_overlay(options.overlay, model, source))
+        shown = stack.enter_context(_video_sinks(options, model, source))
         folder = stack.enter_context(RunFolder.prepare(
             out, config=_deciding(config, options), source=source.info, basis=model.basis_id, versions=versions(),
             resume=options.resume, force=options.force))
-        job = _Job(folder, chain, model, source, options, overlay)
+        job = _Job(folder, chain, model, source, options, shown)
         stack.push(job.abort_on_error)
         return job.run(open_at, progress)
 
 
 @contextmanager
-def _overlay(path: Path | None, model: MorphableModel, source: Source) -> Iterator[Sink | None]:
-    """The overlay's sink, made before anything is written: whether there is OpenGL shows here."""
-    if path is None:
-        yield None
-        return
-    from rtface.overlay import OverlaySink  # OpenGL is loaded only when it is needed
-    sink = OverlaySink(path, model, height=source.info.height, width=source.info.width, fps=source.info.fps)
+def _video_sinks(options: ConvertOptions, model: MorphableModel, source: Source) -> Iterator[dict[Path, Sink]]:
+    """The sinks that show pictures, made before anything is written: whether there is OpenGL shows here."""
+    info, sinks = source.info, dict[Path, Sink]()
     try:
-        yield sink
+        if options.overlay is not None:
+            from rtface.overlay import OverlaySink  # OpenGL is loaded only when it is needed
+            sinks[options.overlay] = OverlaySink(options.overlay, model, height=info.height, width=info.width,
+                                                 fps=info.fps)
+        if options.stages is not None:
+            from rtface.stage_view import StagesSink
+            sinks[options.stages] = StagesSink(options.stages, model, fps=info.fps)
+        yield sinks
     finally:
-        sink.abort()  # after finish there is nothing left to remove
+        for sink in sinks.values():
+            sink.abort()  # after finish there is nothing left to remove
 
 
 def versions() -> dict[str, str]:
@@ -129,14 +146,15 @@ def _deciding(config: PipelineConfig, options: ConvertOptions) -> dict[str, Any]
     """The part of the options that decides what is in the files."""
     pipeline = {key: value for key, value in config.to_dict().items() if key not in ("threads", "meshes")}
     return {"pipeline": pipeline, "formats": sorted(options.formats), "selection": dict(options.selection),
-            "overlay": str(options.overlay.resolve()) if options.overlay else None}
+            "overlay": str(options.overlay.resolve()) if options.overlay else None,
+            "stages": str(options.stages.resolve()) if options.stages else None}
 
 
 class _Job:
     """One conversion; lives in one thread."""
 
     def __init__(self, folder: RunFolder, chain: Pipeline, model: MorphableModel, source: Source,
-                 options: ConvertOptions, overlay: Sink | None) -> None:
+                 options: ConvertOptions, shown: Mapping[Path, Sink]) -> None:
         self._folder, self._chain, self._source, self._options = folder, chain, source, options
         self._tally, self._timer = Tally(), StageTimer()
         self._state_path = folder.root / ".rtface" / "state.npz"
@@ -145,9 +163,9 @@ class _Job:
         try:
             for name in dict.fromkeys(options.formats):
                 self._sinks.append(self._sink(name, model))
-            if options.overlay is not None and overlay is not None:
-                folder.claim(options.overlay)
-                self._sinks.append(overlay)
+            for path, sink in shown.items():
+                folder.claim(path)
+                self._sinks.append(sink)
         except BaseException:
             self._abort()
             raise
@@ -215,7 +233,7 @@ class _Job:
     def _replay(self, frames: Sequence[JournalFrame], open_at: OpenAt, progress: Callable[[int], None]) -> None:
         """Bring the sinks to where they were; files of single frames are there already."""
         sinks = [sink for sink in self._sinks if not isinstance(sink, MeshSequenceSink)]
-        needs_pixels = self._options.overlay is not None
+        needs_pixels = bool(self._options.videos)
         with ExitStack() as stack:
             pictures: Iterator[Frame] = iter(stack.enter_context(open_at(-1))) if needs_pixels and frames else iter(())
             for entry in frames:
@@ -225,7 +243,10 @@ class _Job:
                     if picture is None:
                         raise InputError(f"frame {entry.index}: got no such frame in the source, expected those of "
                                          f"the interrupted run; begin anew with --force")
-                    result = self._chain.add_mesh(replace(result, frame=picture))
+                    result = replace(result, frame=picture)
+                    if self._options.stages is not None:
+                        result = self._chain.add_occlusion(result)
+                    result = self._chain.add_mesh(result)
                 for sink in sinks:
                     sink.write(result)
                 self._tally.add(result)

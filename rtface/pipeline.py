@@ -9,9 +9,11 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Final, Protocol, Self
+
+import numpy as np
 
 from rtface.config import PipelineConfig
 from rtface.errors import InputError
@@ -22,14 +24,15 @@ from rtface.stages.crop import crop_faces
 from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
-from rtface.stages.gaps import GapFiller
+from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
 from rtface.stages.occlude import hidden_points
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
+from rtface.stages.steady import MaskSteadier
 from rtface.stages.track import FaceTracker
 from rtface.stream import BoundedChannel, ChannelClosed, StageTimer, StageTimes, Worker
-from rtface.types import Array, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
+from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
 """Names of the networks that every pipeline runs."""
@@ -87,7 +90,7 @@ class Pipeline:
         except BaseException:
             self.close()
             raise
-        self._smoother = Smoother(self.config.smooth)
+        self._smoother, self._steadier = Smoother(self.config.smooth), MaskSteadier(self.config.occlusion)
         self._crop_stages = tuple(crop_stages)
         self._model = model
         self._mesh = MeshBuilder(model) if model and self.config.meshes else None
@@ -119,6 +122,7 @@ class Pipeline:
         """Forget all faces: the next frame begins a new clip."""
         self._tracker.reset()
         self._smoother.reset()
+        self._steadier.reset()
         self._held.reset()
         self._timer = StageTimer()
 
@@ -148,14 +152,17 @@ class Pipeline:
         self._running = True
         return Run(self, source, gaps, live)
 
+    def _memories(self) -> dict[str, FaceTracker | Smoother | MaskSteadier]:
+        return {"track": self._tracker, "smooth": self._smoother, "mask": self._steadier}
+
     def _restore(self, state: PipelineState) -> None:
-        for name, stage in (("track", self._tracker), ("smooth", self._smoother)):
+        for name, stage in self._memories().items():
             stage.restore({key.removeprefix(f"{name}."): value for key, value in state.arrays.items()
                            if key.startswith(f"{name}.")})
 
     def _state(self, index: int) -> PipelineState:
-        arrays = {f"track.{key}": value for key, value in self._tracker.snapshot().items()}
-        arrays |= {f"smooth.{key}": value for key, value in self._smoother.snapshot().items()}
+        arrays = {f"{name}.{key}": value for name, stage in self._memories().items()
+                  for key, value in stage.snapshot().items()}
         return PipelineState(index, arrays)
 
     def _measure(self, frame: Frame, timings: Mapping[str, float], dropped: int) -> FrameResult:
@@ -168,12 +175,11 @@ class Pipeline:
         with timer.stage("crop"):
             crops = crop_faces(frame, tracked.tracks, self._regressor.size)
         size = self._deoccluder.size
-        if size is not None and size != crops.size:  # a regressor of another profile: it then sees what is hidden
-            occlusion, completion = self._deoccluder.apply(crop_faces(frame, tracked.tracks, size),
-                                                           tracked.tracks.landmarks, timer.stage)
-        else:
-            occlusion, completion = self._deoccluder.apply(crops, tracked.tracks.landmarks, timer.stage)
-            crops = completed(crops, completion)
+        alike = size is None or size == crops.size  # if not, a regressor of another profile sees what is hidden
+        occlusion, completion = self._deoccluder.apply(
+            crops if size is None or alike else crop_faces(frame, tracked.tracks, size), tracked.tracks.landmarks,
+            timer.stage, steadier=self._steadier, pts_s=frame.pts_s)
+        crops = completed(crops, completion) if alike else crops
         for stage in self._crop_stages:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)
@@ -188,6 +194,19 @@ class Pipeline:
                     coefficients.expression, coefficients.identity))
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
                            (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped, completion)
+
+    def add_occlusion(self, result: FrameResult) -> FrameResult:
+        """A result from a journal with what hid its measured faces, found and completed again from its frame."""
+        rows = [k for k, status in enumerate(result.status) if status is FaceStatus.TRACKED]
+        tracks = result.tracks
+        if len(rows) < len(tracks):
+            tracks = FaceTracks(*(getattr(tracks, f.name)[rows] for f in fields(tracks)))
+        size = self._deoccluder.size or self._regressor.size
+        occlusion, completion = self._deoccluder.apply(crop_faces(result.frame, tracks, size), tracks.landmarks)
+        if occlusion is not None and len(rows) < len(result.tracks):
+            order = np.argsort([*rows, *sorted(set(range(len(result.tracks))) - set(rows))], kind="stable")
+            occlusion = with_unmeasured(occlusion, len(result.tracks) - len(rows), order)
+        return replace(result, occlusion=occlusion, completion=completion)
 
     def add_mesh(self, result: FrameResult) -> FrameResult:
         """The result with meshes, when the configuration wants them; runs no network."""

@@ -29,6 +29,10 @@ class Summary:
     """Faces in frames, filled in between two measured ones."""
     absent: int
     """Faces in frames in which they are not present, over all ids."""
+    hidden: int
+    """Faces in frames that something hid, of this session's frames."""
+    completed: int
+    """Those of them that were completed before regression; all others skipped the way."""
     mean_confidence: float | None
     """Of measured faces; None without any."""
     detections: int
@@ -60,6 +64,8 @@ class Summary:
                f"status   {self.tracked} tracked, {self.held} held, {self.interpolated} interpolated, "
                f"{self.absent} absent",
                f"speed    {self.fps:.1f} fps ({self.seconds:.2f} s for {self.computed} frames)"]
+        if self.hidden:
+            out.insert(3, f"hidden   something before the face {self.hidden} times, {self.completed} completed")
         if self.stages:
             out += ["", f"{'stage':<12}{'runs':>7}{'mean ms':>10}{'p50':>8}{'p95':>8}{'total s':>10}"]
             out += [f"{name:<12}{int(t['count']):>7}{t['mean_ms']:>10.2f}{t['p50_ms']:>8.2f}{t['p95_ms']:>8.2f}"
@@ -77,7 +83,7 @@ class Tally:
         self._ids: set[int] = set()
         self._status: Counter[FaceStatus] = Counter()
         self._confidence = 0.0
-        self._detections = 0
+        self._detections = self._hidden = self._completed = 0
         self._first_s = self._last_s = 0.0
 
     def add(self, result: FrameResult) -> None:
@@ -88,6 +94,9 @@ class Tally:
         self.frames += 1
         self._with_face += any(status is not FaceStatus.ABSENT for status in result.status)
         self._detections += "detect" in result.timings_ms
+        if result.occlusion is not None:
+            self._hidden += int(result.occlusion.mask.any(axis=(1, 2, 3)).sum())
+        self._completed += len(result.completion) if result.completion is not None else 0
         for identifier, status, sure in zip(result.tracks.ids.tolist(), result.status, result.confidence.tolist(),
                                             strict=True):
             self._ids.add(identifier)
@@ -110,6 +119,7 @@ class Tally:
         return Summary(frames=self.frames, frames_with_face=self._with_face, faces=len(self._ids), tracked=tracked,
                        held=self._status[FaceStatus.HELD], interpolated=self._status[FaceStatus.INTERPOLATED],
                        absent=self.frames * len(self._ids) - present,
+                       hidden=self._hidden, completed=self._completed,
                        mean_confidence=round(self._confidence / tracked, 4) if tracked else None,
                        detections=self._detections, clip_s=round(self._last_s - self._first_s, 6), computed=computed,
                        seconds=round(seconds, 4), fps=round(computed / max(seconds, 1e-9), 2), stages=stages,

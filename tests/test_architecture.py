@@ -38,8 +38,9 @@ LAYERS: dict[str, set[str]] = {
     "render": MODEL,
     "report": CORE | {"stream"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
+    "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "pipeline": MODEL | {"config", "morphable", "ops", "inference", "stages", "stream", "io", "render"},
-    "convert": MODEL | {"config", "morphable", "io", "stream", "pipeline", "overlay", "report"},
+    "convert": MODEL | {"config", "morphable", "io", "stream", "pipeline", "overlay", "stage_view", "report"},
 }
 """What each part of the run time may import; a part that is missing here has no place in the house yet."""
 TOP = {"__main__", "cli", "bench", "evaluate"}

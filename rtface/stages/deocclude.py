@@ -14,6 +14,7 @@ from rtface.geometry import FloatArray
 from rtface.inference import Engine
 from rtface.stages.complete import Completer
 from rtface.stages.occlude import Occluder
+from rtface.stages.steady import MaskSteadier
 from rtface.stages.structure import Structurer, hole
 from rtface.types import Completion, FaceCrops, Occlusion
 
@@ -48,16 +49,20 @@ class Deoccluder:
         """Side S of the crops in px that it wants; None when it does nothing."""
         return None if self._occluder is None else self._occluder.size
 
-    def apply(self, crops: FaceCrops, landmarks: FloatArray,
-              timed: Timed = lambda _: nullcontext()) -> tuple[Occlusion | None, Completion | None]:
+    def apply(self, crops: FaceCrops, landmarks: FloatArray, timed: Timed = lambda _: nullcontext(), *,
+              steadier: MaskSteadier | None = None,
+              pts_s: float = 0.0) -> tuple[Occlusion | None, Completion | None]:
         """What hides faces (N crops, landmarks (N, 68, 2) frame px), and how those with a hole were completed.
 
-        timed: gives a context for each stage by its name.
+        timed: gives a context for each stage by its name. steadier: knows the frames before the one at ``pts_s``.
         """
         if self._occluder is None:
             return None, None
         with timed("occlude"):
-            occlusion = self._occluder.find(crops, landmarks)
+            probability = self._occluder.classify(crops)
+            if steadier is not None:
+                probability = steadier.steady(probability, crops, pts_s)
+            occlusion = self._occluder.judge(probability, crops, landmarks)
             rows = np.flatnonzero(occlusion.mask.any(axis=(1, 2, 3)))
         if self._structurer is None or not len(rows):
             return occlusion, None

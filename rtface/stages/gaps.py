@@ -153,8 +153,11 @@ def _between(before: _Row, after: _Row, result: FrameResult) -> _Row:
                 before.age + result.frame.index - before.index, vector, 0.5 * surest)
 
 
-def _unmeasured(occlusion: Occlusion, count: int, order: Array) -> Occlusion:
-    """More faces, of which nothing is known: all background, an empty mask, nothing visible."""
+def with_unmeasured(occlusion: Occlusion, count: int, order: Array) -> Occlusion:
+    """``count`` more faces, of which nothing is known: all background, an empty mask, nothing visible.
+
+    order: rows of the result by rows of (known, new).
+    """
     size = occlusion.mask.shape[-1]
     probability = np.zeros((count, 3, size, size), np.float32)
     probability[:, 0] = 1.0
@@ -179,7 +182,7 @@ def _with_faces(result: FrameResult, added: Sequence[tuple[_Row, FaceStatus]]) -
                         joined(old.landmarks, [row.landmarks for row in rows]),
                         joined(old.ages, [row.age for row in rows]))
     vectors = joined(result.coefficients.to_vector(), [row.vector for row in rows])
-    occlusion = None if result.occlusion is None else _unmeasured(result.occlusion, len(rows), order)
+    occlusion = None if result.occlusion is None else with_unmeasured(result.occlusion, len(rows), order)
     status = [*result.status, *(status for _, status in added)]
     return replace(result, tracks=tracks, occlusion=occlusion,
                    coefficients=Coefficients.from_vector(vectors, result.coefficients.basis),

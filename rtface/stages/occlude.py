@@ -32,17 +32,25 @@ class Occluder:
         """Side S of the crops in px."""
 
     def find(self, crops: FaceCrops, landmarks: FloatArray) -> Occlusion:
-        """What hides the faces of some crops; landmarks (N, 68, 2) float32 in frame px. New arrays.
+        """What hides the faces of some crops: :meth:`classify`, then :meth:`judge`."""
+        return self.judge(self.classify(crops), crops, landmarks)
 
-        A pixel is hidden where the occluder is likelier than both other classes. A mask of less than ``least_share``
-        of the face is left empty: nothing is gained by completing it. BackendError when the network gives NaN.
-        """
-        probability = np.zeros((0, 3, self.size, self.size), np.float32)
+    def classify(self, crops: FaceCrops) -> FloatArray:
+        """Class probabilities (N, 3, S, S) float32, new array. BackendError when the network gives NaN."""
+        probability: FloatArray = np.zeros((0, 3, self.size, self.size), np.float32)
         if len(crops):
             probability = self._engine.run(crops=crops.pixels)["probability"]
             if not np.isfinite(probability).all():
                 raise BackendError(f"segment: got probabilities that are not finite from {self._engine.backend}, "
                                    f"expected numbers; try another --backend, or --precision f32")
+        return probability
+
+    def judge(self, probability: FloatArray, crops: FaceCrops, landmarks: FloatArray) -> Occlusion:
+        """What follows from class probabilities (N, 3, S, S); landmarks (N, 68, 2) float32 in frame px.
+
+        A pixel is hidden where the occluder is likelier than both other classes. A mask of less than ``least_share``
+        of the face is left empty: nothing is gained by completing it.
+        """
         classes = probability.argmax(axis=1)
         hidden = classes == OCCLUDER
         area = face_area(apply_affine(crops.crop_from_frame, landmarks), self.size)

@@ -57,6 +57,7 @@ def write(
     size: Annotated[int, typer.Option(help="Side of the pictures, px.")] = 288,
     clean: Annotated[bool, typer.Option("--clean/--no-clean", help="Store the twin without occluders too.")] = False,
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Store parsing and contours too.")] = False,
+    occluded: Annotated[float, typer.Option(help="Share of faces with something before them.")] = 0.55,
     processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     seed: Seed = 0,
     backgrounds: Backgrounds = None,
@@ -69,7 +70,7 @@ def write(
 
     if kind not in ("faces", "scenes"):
         raise InputError(f"--kind: got {kind!r}, expected 'faces' or 'scenes'")
-    config = (SynthConfig(size=size, clean_twin=clean, dense=dense) if kind == "faces"
+    config = (SynthConfig(size=size, clean_twin=clean, dense=dense, occluder_rate=occluded) if kind == "faces"
               else SynthConfig(occluder_rate=0.4, profile_share=0.25))
     for done, total in write_shards(folder, count, kind=cast(Kind, kind), seed=seed, config=config,
                                     backgrounds=backgrounds, scene_size=(size, size), processes=processes):

@@ -3,10 +3,10 @@
     python -m rtface.train.complete --data DATA --run RUN [--profile compact] [--steps 20000] [--resume]
                                     [--encoder SEGMENT/last.pt] [--export rtface/weights]
 
-DATA holds dense `faces` shards (`rtface synth write DATA --dense`): the clean twin is the truth, the occluder (grown a
-little) or random strokes are the hole. Loss (contour paper, §3.3): adversarial + L1 over the hole + style, and the
-features' difference as the landmark paper has it. The extractor is a segmentation network trained here, whose features
-are larger than VGG-19's: hence another weight of style than the paper's 250, which --vgg19 takes.
+DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`): the clean twin is the truth, the occluder
+(grown a little) or random strokes are the hole. Loss (contour paper, §3.3): adversarial + L1 over the hole + style,
+and the features' difference as the landmark paper has it. The extractor is a segmentation network trained here, whose
+features are larger than VGG-19's: hence another weight of style than the paper's 250, which --vgg19 takes.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ def main(arguments: list[str] | None = None) -> None:
                                                       "perceptual losses. Default: --encoder")
     parser.add_argument("--vgg19", type=Path, help="state file of VGG-19 to use instead (needs torchvision)")
     parser.add_argument("--adversarial", type=float, default=0.1, help="its weight, λ3")
-    parser.add_argument("--style", type=float, help="its weight, λ5. Default: 250 with --vgg19, else 20")
-    parser.add_argument("--perceptual", type=float, default=0.1, help="weight of the features' difference")
+    parser.add_argument("--style", type=float, help="its weight, λ5. Default: 250 with --vgg19, else 2")
+    parser.add_argument("--perceptual", type=float, default=0.05, help="weight of the features' difference")
+    parser.add_argument("--from-clean", action="store_true", help="cut holes into the clean twins")
     add_options(parser, start=4000)
     options = parser.parse_args(arguments)
     if options.style is None:
-        options.style = PAPER_STYLE if options.vgg19 else 20.0
+        options.style = PAPER_STYLE if options.vgg19 else 2.0
     device = common.setup(options)
     net = CompletionNet(CompletionNetConfig.profile(options.profile))
     if options.encoder:
@@ -66,7 +67,8 @@ def main(arguments: list[str] | None = None) -> None:
         judge = SegmentNet(SegmentNetConfig())
         judge.load_state_dict(common.load_checkpoint(options.features or options.encoder)["ema"])
         extract = TrunkFeatures(judge).to(device)
-    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
+    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size,
+                         from_clean=options.from_clean)
     names = ("loss", "l1", "style", "perceptual", "generator", "discriminator")
     log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
     meta = {"options": vars(options), "config": common.plain(net.config),

@@ -3,14 +3,16 @@
     python -m rtface.train.contour --data DATA --run RUN [--profile compact] [--steps 15000] [--resume]
                                    [--export rtface/weights]
 
-DATA holds dense `faces` shards (`rtface synth write DATA --dense`). Visible contours come from the parsing labels by
-the function that the run time uses; the truth is the whole face's contours. Loss (contour paper, §3.2): 1 adversarial +
-11.5 feature matching, and cross-entropy per pixel (--bce), with which a small network learns before the game begins.
+DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`). Visible contours come from the parsing
+labels by the function that the run time uses; the truth is the whole face's contours. Loss (contour paper, §3.2):
+1 adversarial + 11.5 feature matching, and cross-entropy per pixel (--bce), with which a small network learns before
+the game begins.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from rtface.contours import outlines
 from rtface.losses import inpainting
 from rtface.nets.contour import ContourNet, ContourNetConfig, luminance
 from rtface.train import common
-from rtface.train.adversarial import Game, add_options
+from rtface.train.adversarial import Game, add_options, partial_init
 from rtface.train.data import as_input, batches, find_shards
 from rtface.train.dense import DenseStream, unit
 
@@ -41,10 +43,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = common.base_parser(__doc__ or "", steps=15000, batch=32, lr=1e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--bce", type=float, default=10.0, help="weight of the cross-entropy per pixel")
+    parser.add_argument("--encoder", type=Path, help="checkpoint of a segmentation network to start from")
+    parser.add_argument("--from-clean", action="store_true", help="cut holes into the clean twins")
     add_options(parser, start=5000)
     options = parser.parse_args(arguments)
     device = common.setup(options)
     net = ContourNet(ContourNetConfig.profile(options.profile))
+    if options.encoder:
+        partial_init(net, options.encoder)
     if options.init:
         common.initialise(net, options.init, prefix="net.")
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -54,7 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.resume:
         step = common.restore(checkpoint, net, optimizer, ema)
         game.restore()
-    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
+    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size,
+                         from_clean=options.from_clean)
     names = ("loss", "bce", "matching", "generator", "discriminator")
     log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
     meta = {"options": vars(options), "config": common.plain(net.config),

@@ -1,4 +1,4 @@
-"""Crops with the labels of every pixel, for the networks that complete faces: shards written with ``--dense``."""
+"""Crops with the labels of every pixel, for the networks that complete faces (shards with ``--clean --dense``)."""
 
 from __future__ import annotations
 
@@ -40,19 +40,22 @@ class DenseSample(NamedTuple):
 class DenseStream(ShardStream):
     """Holes are the factory's occluders, grown by a few pixels as at run time, or drawn at random.
 
-    fixed_holes: leave the factory's masks as they are (for parsing).
+    fixed_holes: leave the factory's masks as they are (for parsing). from_clean: the clean twin is also the picture
+    that the hole is cut into; then no shadow of the occluder lies around it.
     """
 
-    def __init__(self, paths: list[Path], seed: int, size: int, *, fixed_holes: bool = False) -> None:
+    def __init__(self, paths: list[Path], seed: int, size: int, *, fixed_holes: bool = False,
+                 from_clean: bool = False) -> None:
         super().__init__(paths, seed)
-        self.size, self.fixed_holes = size, fixed_holes
+        self.size, self.fixed_holes, self.from_clean = size, fixed_holes, from_clean
         needed = {"clean", "contour", "parsing"} - load_shard(paths[0]).arrays.keys()
         if needed:
             raise InputError(f"--data: got shards without {', '.join(sorted(needed))} in {paths[0].parent}, expected "
-                             f"dense ones; write them with `rtface synth write DIR --dense`")
+                             f"dense ones; write them with `rtface synth write DIR --clean --dense`")
 
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> DenseSample:
-        crop, crop_from_picture = random_crop(rng, decode(shard.blob("pixels", index)),
+        seen = "clean" if self.from_clean else "pixels"
+        crop, crop_from_picture = random_crop(rng, decode(shard.blob(seen, index)),
                                               shard.arrays["landmarks"][index], self.size)
         matrix = opencv_affine(crop_from_picture)
 
@@ -60,7 +63,8 @@ class DenseStream(ShardStream):
             return np.asarray(cv2.warpAffine(decode(shard.blob(name, index)), matrix, (self.size, self.size),
                                              flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
-        clean, contour = cut("clean", cv2.INTER_LINEAR), cut("contour", cv2.INTER_LINEAR)
+        clean = crop if self.from_clean else cut("clean", cv2.INTER_LINEAR)
+        contour = cut("contour", cv2.INTER_LINEAR)
         classes, parsing = cut("mask", cv2.INTER_NEAREST), cut("parsing", cv2.INTER_NEAREST)
         mask = np.asarray(classes == OCCLUDER, np.uint8)
         if not self.fixed_holes:

@@ -3,8 +3,8 @@
     python -m rtface.train.parse --data DATA --run RUN [--steps 10000] [--encoder SEGMENT/last.pt] [--resume]
                                  [--export rtface/weights]
 
-DATA holds dense `faces` shards (`rtface synth write DATA --dense`). Loss: cross-entropy per pixel over CelebAMask-HQ's
-19 classes as they are seen, rare ones weighted up by the inverse root of their share.
+DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`). Loss: cross-entropy per pixel over
+CelebAMask-HQ's 19 classes as they are seen, rare ones weighted up by the inverse root of their share.
 """
 
 from __future__ import annotations

@@ -1,0 +1,82 @@
+"""Masks that do not flicker: what the network was unsure of is settled by the frame before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from rtface.config import OcclusionConfig
+from rtface.geometry import FloatArray, compose_affine, invert_affine
+from rtface.types import Array, FaceCrops
+
+FORGET_S: Final = 1.0
+"""A face that was away for longer starts anew."""
+
+
+class MaskSteadier:
+    """Probability maps per face, carried from crop to crop; call :meth:`steady` frame by frame, in order.
+
+    p = p_now + k · (p_before − p_now) with k = ``steadiness`` · (1 − |p_now − p_before| / ``clear_change``)₊: the
+    nearer both are, the more they are averaged, and a pixel that changes clearly does so in the very frame. So an edge
+    that trembles comes to rest, and a hand that comes up is not late.
+    """
+
+    def __init__(self, config: OcclusionConfig | None = None) -> None:
+        self._config = config or OcclusionConfig()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all faces."""
+        self._before: dict[int, tuple[float, FloatArray, FloatArray]] = {}
+
+    def steady(self, probability: FloatArray, crops: FaceCrops, pts_s: float) -> FloatArray:
+        """probability (N, 3, S, S) float32 of some crops → steadied ones, new array; they sum to 1 again."""
+        if not self._config.steadiness or not len(crops):
+            return probability
+        out = np.empty_like(probability)
+        for row, identifier in enumerate(crops.track_ids.tolist()):
+            out[row] = probability[row]
+            known = self._before.get(identifier)
+            if known is not None and 0 <= pts_s - known[0] <= FORGET_S:
+                out[row] = self._joined(probability[row], known[1], known[2], crops.crop_from_frame[row])
+            self._before[identifier] = (pts_s, out[row].copy(), crops.crop_from_frame[row].copy())
+        self._before = {i: known for i, known in self._before.items() if pts_s - known[0] <= FORGET_S}
+        return out
+
+    def _joined(self, now: FloatArray, before: FloatArray, before_from_frame: FloatArray,
+                crop_from_frame: FloatArray) -> FloatArray:
+        before_from_crop = compose_affine(before_from_frame[None], invert_affine(crop_from_frame[None]))[0]
+        moved, there = _resampled(before, before_from_crop)
+        apart = np.abs(now - moved).max(axis=0)
+        share = self._config.steadiness * np.clip(1 - apart / self._config.clear_change, 0, 1) * there
+        joined: FloatArray = now + share.astype(np.float32) * (moved - now)
+        return joined
+
+    def snapshot(self) -> dict[str, Array]:
+        """All state as arrays, for :meth:`restore`."""
+        known = self._before
+        return {"ids": np.array(list(known), np.int64), "time_s": np.array([k[0] for k in known.values()]),
+                **{f"map{i}": known[i][1] for i in known}, **{f"crop{i}": known[i][2] for i in known}}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Go on after the frame at which :meth:`snapshot` was taken."""
+        self._before = {int(i): (float(t), np.array(state[f"map{i}"]), np.array(state[f"crop{i}"]))
+                        for i, t in zip(state["ids"], state["time_s"], strict=True)}
+
+
+def _resampled(maps: FloatArray, source_from_target: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Maps (C, S, S) at the places of another grid of S px (bilinear), and (S, S) 1 where they have a value."""
+    size = maps.shape[-1]
+    centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
+    a = source_from_target.astype(np.float32)
+    x = a[0, 0] * centres[None] + a[0, 1] * centres[:, None] + a[0, 2] - np.float32(0.5)
+    y = a[1, 0] * centres[None] + a[1, 1] * centres[:, None] + a[1, 2] - np.float32(0.5)
+    there = (x >= 0) & (y >= 0) & (x <= size - 1) & (y <= size - 1)
+    left, top = (np.clip(np.floor(v), 0, size - 2).astype(np.intp) for v in (x, y))
+    u, v = np.clip(x - left, 0, 1), np.clip(y - top, 0, 1)
+    flat, start = maps.reshape(len(maps), -1), top * size + left
+    upper = flat[:, start] * (1 - u) + flat[:, start + 1] * u
+    lower = flat[:, start + size] * (1 - u) + flat[:, start + size + 1] * u
+    return (upper * (1 - v) + lower * v).astype(np.float32), there.astype(np.float32)
