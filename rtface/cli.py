@@ -165,6 +165,14 @@ def evaluate(
                                             help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
     layout: Annotated[str, typer.Option(help="How the data lies there: pack; temporal also reads 300vw.")] = "pack",
+    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|occlusion|parsing|robustness|"
+                                                    "verification|videos|all",
+                                            help="What to measure; all writes one page, see --out.")],
+    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json), or of a data set, "
+                                            "see --layout.")],
+    layout: Annotated[str, typer.Option(help="How the data lie there: pack; occlusion also reads cofw, faceocc and "
+                                             "celebamask_hq, parsing celebamask_hq, helen, lapa and lfw_parts.")
+                      ] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peer: Annotated[list[str] | None, typer.Option(

@@ -167,6 +167,23 @@ class Pack:
     def faces(self, name: str) -> SampleSet:
         """:meth:`landmarks` where the set has points, else :meth:`pictures`."""
         return self.landmarks(name) if self.labelled(name) else self.pictures(name)
+    @classmethod
+    def bare(cls, folder: Path) -> Self:
+        """A folder without an index, for sets in their publishers' own layouts; InputError when it is no folder."""
+        if not Path(folder).is_dir():
+            raise InputError(f"{folder}: got no such folder, expected the one of a data set; give it with --data")
+        pack = cls.__new__(cls)
+        pack.folder, pack.sets, pack._items = Path(folder), {}, {}
+        return pack
+
+    def entries(self, name: str) -> dict[str, Mapping[str, Any]]:
+        """The labels of a set by file name; InputError when the pack has no such set or no labels for it."""
+        labels = self._info(name).get("labels")
+        if not isinstance(labels, str):
+            raise InputError(f"set {name}: got no annotations.json in the index, expected a set with labels")
+        items = _read_json(self.folder / labels, f"the labels of {name}").get("items")
+        return {str(item["file"]): item for item in items if isinstance(item, dict) and "file" in item} \
+            if isinstance(items, list) else {}
 
     def landmarks(self, name: str) -> SampleSet:
         """A set labelled with 68 points; InputError when the pack has no such set or no labels for it."""

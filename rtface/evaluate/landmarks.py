@@ -123,7 +123,7 @@ def _score(found: SampleSet, systems: Systems) -> Iterator[Scored]:
     for number, (sample, pixels) in enumerate(found.pictures()):
         if sample.hidden is None:
             try:
-                sample = replace(sample, hidden=hidden_points(found.name, sample))
+                sample = replace(sample, hidden=hidden_points(found.name, sample, pixels))
             except RtfaceError as exc:
                 found.problems[sample.path] = Problem(sample.path, str(exc))
                 continue

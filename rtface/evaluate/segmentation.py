@@ -6,6 +6,7 @@ accuracy, and *sparsity*, by how many connected components a prediction differs 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -77,3 +78,31 @@ def components(classes: Classes, valid: Valid, count: int) -> int:
 def sparsity(predicted: Classes, truth: Classes, valid: Valid, count: int) -> int:
     """|components of the prediction − components of the label|: 0 is best; scattered islands raise it."""
     return abs(components(predicted, valid, count) - components(truth, valid, count))
+
+
+def mean_f1(counts: Counts, classes: Sequence[int]) -> float:
+    """Mean of :func:`f1` over those of ``classes`` that occur; NaN where none does."""
+    values = [f1(counts, k) for k in classes]
+    return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+
+
+def superpixels_right(predicted: Classes, truth: Classes, superpixels: Classes, valid: Valid,
+                      classes: int) -> tuple[int, int]:
+    """How many super-pixels have the right class, and how many there are.
+
+    A super-pixel's class is the most frequent one among its valid pixels (of equally frequent ones the lowest), in the
+    prediction as in the label (Masi et al., CVPR 2020, on Part Labels; Kae et al., CVPR 2013). All maps (H, W);
+    superpixels: a number from 0 on per pixel; those without a valid pixel do not count.
+    """
+    if superpixels.shape != truth.shape:
+        raise InputError(f"super-pixels: got a map {superpixels.shape} and labels {truth.shape}, expected the same "
+                         f"size")
+    confusion(predicted, truth, valid, classes)  # checks
+    number = superpixels[valid].astype(np.int64)
+    if not number.size:
+        return 0, 0
+    rows = int(number.max()) + 1
+    votes = [np.bincount(number * classes + values[valid].astype(np.int64), minlength=rows * classes
+                         ).reshape(rows, classes) for values in (predicted, truth)]
+    there = votes[1].any(axis=1)
+    return int((votes[0].argmax(axis=1) == votes[1].argmax(axis=1))[there].sum()), int(there.sum())

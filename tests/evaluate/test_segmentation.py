@@ -55,3 +55,23 @@ def test_wrong_input_is_named():
         seg.confusion(GUESS[:2], TRUTH, ALL, 3)
     with pytest.raises(InputError, match="got predictions from 0 to 3, expected 0 to 2"):
         seg.confusion(GUESS + (GUESS == 2), TRUTH, ALL, 3)
+
+
+def test_the_mean_of_f1_is_over_classes_that_occur():
+    counts = seg.confusion(GUESS, TRUTH, ALL, 4)
+    assert seg.mean_f1(counts, (1, 2, 3)) == pytest.approx((2 * 5 / 12 + 2 * 1 / 4) / 2)
+    assert np.isnan(seg.mean_f1(counts, (3,)))
+
+
+def test_super_pixels_by_their_most_frequent_class():
+    superpixels = np.array([[0, 0, 7, 7], [0, 0, 7, 7], [2, 2, 2, 2]])
+    # label: 0 is background, 7 is class 1, 2 is a tie of 2 and 1, so 1; prediction: 7 is 1 (3 of 4), 2 is 1 (2 of 4)
+    assert seg.superpixels_right(GUESS, TRUTH, superpixels, ALL, 3) == (3, 3)
+    other = TRUTH.copy()
+    other[2] = 0
+    assert seg.superpixels_right(other, TRUTH, superpixels, ALL, 3) == (2, 3)
+    valid = superpixels != 7
+    assert seg.superpixels_right(other, TRUTH, superpixels, valid, 3) == (1, 2)
+    assert seg.superpixels_right(other, TRUTH, superpixels, ~ALL, 3) == (0, 0)
+    with pytest.raises(InputError, match="super-pixels: got a map"):
+        seg.superpixels_right(GUESS, TRUTH, superpixels[:2], ALL, 3)
