@@ -34,7 +34,7 @@ def draw(plot: Plot) -> str:
     x_range = plot.x_range or _extent([v for curve in plot.curves for v in curve.x])
     y_range = plot.y_range or _extent([v for curve in plot.curves for v in (*curve.y, *curve.high)], zero=True)
     columns = max(1, min(3, (WIDTH - LEFT) // (7 * max((len(c.name) for c in plot.curves), default=1) + 40)))
-    height = HEIGHT + ROW * -(-len(plot.curves) // columns)
+    height = HEIGHT + ROW * -(-len(plot.curves) // columns) + ROW // 2
     place = _Place(x_range, y_range)
     parts = [f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
              f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{html.escape(plot.title)}">',
@@ -109,17 +109,19 @@ def _number(value: float, percent: bool) -> str:
 
 
 def _stroke(number: int) -> tuple[str, str]:
-    return COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
+    """Colour and attributes of the n-th curve."""
+    color, dash = COLORS[number % len(COLORS)], DASHES[number // len(COLORS) % len(DASHES)]
+    return color, f'stroke="{color}"' + (f' stroke-dasharray="{dash}"' if dash else "")
 
 
 def _curve(curve: Curve, place: _Place, stroke: tuple[str, str]) -> str:
-    color, dash = stroke
+    color, attributes = stroke
     band = ""
     if curve.low:
         kept = [(x, a, b) for x, a, b in zip(curve.x, curve.low, curve.high, strict=True) if np.isfinite([a, b]).all()]
         outline = [*(place.point(x, b) for x, _, b in kept), *(place.point(x, a) for x, a, _ in reversed(kept))]
         band = f'<polygon class="band" fill="{color}" points="{" ".join(outline)}"/>' if kept else ""
-    lines = "".join(f'<polyline class="line" stroke="{color}" stroke-dasharray="{dash}" points="{points}"/>'
+    lines = "".join(f'<polyline class="line" {attributes} points="{points}"/>'
                     for points in _runs(curve, place))
     return f"<g><title>{html.escape(curve.name)}</title>{band}{lines}</g>"
 
@@ -138,7 +140,7 @@ def _runs(curve: Curve, place: _Place) -> Iterator[str]:
 def _legend(curves: Sequence[Curve], columns: int) -> Iterator[str]:
     width = (WIDTH - LEFT) / columns
     for k, curve in enumerate(curves):
-        color, dash = _stroke(k)
-        x, y = LEFT + width * (k % columns), HEIGHT + ROW * (k // columns) + 4
-        yield (f'<line x1="{x:.0f}" x2="{x + 22:.0f}" y1="{y - 4}" y2="{y - 4}" stroke="{color}" stroke-width="2.5" '
-               f'stroke-dasharray="{dash}"/><text x="{x + 28:.0f}" y="{y}">{html.escape(curve.name)}</text>')
+        _, attributes = _stroke(k)
+        x, y = LEFT + width * (k % columns), HEIGHT + ROW * (k // columns) + ROW // 2 + 4
+        yield (f'<line x1="{x:.0f}" x2="{x + 22:.0f}" y1="{y - 4}" y2="{y - 4}" stroke-width="2.5" '
+               f'{attributes}/><text x="{x + 28:.0f}" y="{y}">{html.escape(curve.name)}</text>')
