@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -231,3 +232,22 @@ def test_unknown_layouts_and_sets_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got no pairs"):
         opened.pairs("ibug")
     assert all(sample.points is None for sample in opened.pictures("ibug").samples)
+
+
+def test_the_command_line_takes_layouts_and_files_of_predictions(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from rtface.cli import app
+
+    threads = cv2.getNumThreads()
+    np.savez(tmp_path / "theirs.npz", **{"ibug/image_0.png": TRUTH + [0.0, 1.0]})
+    arguments = ["evaluate", "landmarks", "--data", str(small_300w(tmp_path / "data")), "--layout", "300w", "--set",
+                 "ibug", "--peer", f"theirs={tmp_path / 'theirs.npz'}", "--peers-only"]
+    try:
+        done = CliRunner().invoke(app, arguments)
+    finally:
+        cv2.setNumThreads(threads)
+    assert done.exit_code == 0, done.stderr
+    (first, *_) = json.loads(done.stdout.splitlines()[-1])["results"]
+    assert (first["system"], first["faces"], first["not_found"]) == ("theirs", 2, 1)
+    assert "1 of 2 pictures are not in theirs.npz and count as not found: ibug/image_1.png" in done.stdout
