@@ -149,30 +149,15 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|robustness|shape|verification|"
-                                                    "videos|all", help="What to measure; all writes one page, see --out.")],
-    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json), or of a data set, "
-                                            "see --layout.")],
-    layout: Annotated[str, typer.Option(help="How the data lie in their folder; shape: now, micc, realy, ict.")
-                      ] = "pack",
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|verification|videos|all",
-                                            help="What to measure; all writes one page, see --out.")],
-    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
-    layout: Annotated[str, typer.Option(metavar="pack|300w|aflw2000|cofw68|wflw|lfw",
-                                        help="How the data lie in the folder.")] = "pack",
-    protocol: Annotated[str, typer.Argument(metavar="detector|landmarks|robustness|temporal|verification|videos|"
-                                                    "all",
-                                            help="What to measure; all writes one page, see --out.")],
-    data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json).")],
-    layout: Annotated[str, typer.Option(help="How the data lies there: pack; temporal also reads 300vw.")] = "pack",
-    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|occlusion|parsing|robustness|"
-                                                    "verification|videos|all",
+    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|occlusion|parsing|robustness|shape|"
+                                                    "temporal|verification|videos|all",
                                             help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json), or of a data set, "
                                             "see --layout.")],
-    layout: Annotated[str, typer.Option(help="How the data lie there: pack; occlusion also reads cofw, faceocc and "
-                                             "celebamask_hq, parsing celebamask_hq, helen, lapa and lfw_parts.")
-                      ] = "pack",
+    layout: Annotated[str, typer.Option(
+        metavar="NAME", help="How the data lie there: pack; landmarks, detector, robustness: 300w, aflw2000, cofw68, "
+        "wflw; occlusion: cofw, faceocc, celebamask_hq; parsing: celebamask_hq, helen, lapa, lfw_parts; shape: now, "
+        "micc, realy, ict; temporal: 300vw; verification: lfw.")] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peer: Annotated[list[str] | None, typer.Option(
@@ -205,8 +190,6 @@ def evaluate(
         cv2.setNumThreads(1)
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
                                   threads=threads)
-        options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers, peers_only=peers_only,
-                                  sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
         options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
                                   peer=tuple(peer or ()), peers_only=peers_only, sets=tuple(sets or ()),
                                   faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)

@@ -225,15 +225,6 @@ class Pack:
         found.samples = tuple(samples)
         return found
 
-    @classmethod
-    def bare(cls, folder: Path) -> Self:
-        """A folder without an index, for sets in their publishers' own layouts; InputError when it is no folder."""
-        if not Path(folder).is_dir():
-            raise InputError(f"{folder}: got no such folder, expected the one of a data set; give it with --data")
-        pack = cls.__new__(cls)
-        pack.folder, pack.sets, pack._items = Path(folder), {}, {}
-        return pack
-
     def files(self, name: str) -> SampleSet:
         """All files of a set, whatever they are; InputError when the pack has no such set."""
         found = SampleSet(name, (), int(self._info(name).get("files", 0)))

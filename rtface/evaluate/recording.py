@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtface.evaluate.traces import Curves
 from rtface.evaluate.dataset import SampleSet
 from rtface.evaluate.metrics import match_boxes
 from rtface.evaluate.motion import Span
+from rtface.evaluate.traces import Curves
 from rtface.geometry import FloatArray, boxes_from_landmarks, crops_from_landmarks
 from rtface.pipeline import Pipeline
 from rtface.types import FaceStatus, Frame, FrameResult

@@ -39,12 +39,12 @@ import numpy as np
 from rtface.config import PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import MediaError
 from rtface.evaluate import motion
-from rtface.evaluate.traces import LEAST_MOTION, SIGNALS, Curves
 from rtface.evaluate.dataset import Problem, SampleSet, altered
 from rtface.evaluate.metrics import Doubles, bootstrap_interval, interocular_distances, nme_interocular
 from rtface.evaluate.recording import Clip, Recording, Stretch, record
 from rtface.evaluate.report import Report
 from rtface.evaluate.temporal_tables import summaries, tables
+from rtface.evaluate.traces import LEAST_MOTION, SIGNALS, Curves
 from rtface.geometry import FloatArray, rotation_matrices
 from rtface.inference import Engine
 from rtface.io import open_source

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.evaluate import motion, sheets
-from rtface.evaluate.traces import Curves
 from rtface.evaluate.metrics import Doubles, interocular_distances
 from rtface.evaluate.recording import Recording
 from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.temporal import SYSTEMS, Played
+from rtface.evaluate.traces import Curves
 
 WORST: Final = 12
 WIDTH, HEIGHT = 560, 120

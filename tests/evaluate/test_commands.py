@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,12 @@ def test_videos_run_and_pictures_go_to_the_private_folder(pack: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("protocol", "options", "message"), [
-    ("size", {}, "got 'size', expected one of detector, landmarks, robustness, shape, verification, videos"),
+    ("size", {}, "got 'size', expected one of completion, detector, landmarks, occlusion, parsing, robustness, shape, "
+                  "temporal, verification, videos"),
     ("detector", {"peers_only": True}, "--peers-only without --peers"),
     ("detector", {"sheet": Path("sheet.png")}, "--sheet: got a value, but the protocol detector"),
     ("videos", {"sets": SETS}, "--set: got a value, but the protocol videos"),
+    ("detector", {"layout": "cofw"}, "--layout: got cofw for the protocol detector, expected one of pack, 300w"),
     ("videos", {"sheet": Path("sheet.txt")}, "got a picture name ending in '.txt'"),
     ("landmarks", {"sets": ("nobody",)}, "set: got 'nobody', expected one that"),
 ])
@@ -72,10 +75,8 @@ def test_a_pack_without_anything_usable_is_an_error(tmp_path: Path) -> None:
 
 
 def test_every_protocol_says_what_it_measures() -> None:
-    from rtface.evaluate import detector, landmarks, robustness, shape, verification, videos
-
-    assert set(PROTOCOLS) == {"detector", "landmarks", "robustness", "shape", "verification", "videos"}
-    for module in (detector, landmarks, robustness, shape, verification, videos):
+    for name in PROTOCOLS:
+        module = importlib.import_module(f"rtface.evaluate.{name}")
         assert (module.__doc__ or "").startswith(f"Protocol ``{module.__name__.rpartition('.')[2]}``")
 
 

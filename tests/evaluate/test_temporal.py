@@ -13,9 +13,9 @@ import pytest
 from rtface.errors import InputError, MediaError
 from rtface.evaluate import motion, temporal, timelines
 from rtface.evaluate.commands import EvaluateOptions, evaluate
-from rtface.evaluate.traces import Curves
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.recording import Clip, Truth
+from rtface.evaluate.traces import Curves
 from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.types import FaceCrops, Frame, Occlusion
