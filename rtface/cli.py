@@ -163,7 +163,7 @@ def evaluate(
     peer: Annotated[list[str] | None, typer.Option(
         metavar="NAME=FILE.npz", help="Predictions of another system; repeat it for several. One array per picture "
         "under its path in the pack: landmarks (68, 2) px, detector (M, 5) boxes and scores, verification (D,) "
-        "embedding; empty where no face was found. Pixel centres at 0.5.")] = None,
+        "embedding, occlusion and parsing (H, W) classes; empty: no face found. Pixel centres at 0.5.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
     faces: Annotated[int | None, typer.Option(help="videos, temporal: follow at most this many faces.")] = None,

@@ -8,7 +8,7 @@ What an array holds depends on the protocol:
 - ``detector``: (M, 5) boxes ``x0 y0 x1 y1`` in px and their scores, or (M, 4) without scores; all boxes count, so leave
   out those below the system's threshold. Keys without ``#``.
 - ``verification``: (D,) any embedding; a pair's score is the cosine.
-- class masks: (H, W) whole numbers; meshes: (V, 3) mm.
+- ``occlusion``, ``parsing``: (H, W) classes of the whole picture as whole numbers; meshes: (V, 3) mm.
 
 Coordinates are rtface's: x right, y down, the first pixel's centre at (0.5, 0.5). An empty array says that the system
 found no face. A picture that the file does not have counts as not found as well, so that nobody gains by leaving hard
@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -73,6 +73,11 @@ class Predictions:
         """Pictures that the file does not have."""
         self.wrong: dict[str, str] = {}
         """What is wrong with an array, by picture."""
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of all arrays in the file."""
+        return self._keys
 
     @classmethod
     def parse(cls, text: str, kind: Kind) -> Self:
@@ -128,6 +133,26 @@ class Predictions:
         """For programs: the file, and every picture that it lacks."""
         return {"file": self.path.name, "sha256": self.sha256, "missing": list(self.missing), "wrong": dict(self.wrong),
                 "unused": len(self._keys - self._asked)}
+
+
+class PredictedMaps(Mapping[str, Array]):
+    """A system's class maps by picture, for protocols that look maps up."""
+
+    def __init__(self, predictions: Predictions) -> None:
+        self.predictions = predictions
+
+    def __getitem__(self, key: str) -> Array:
+        """KeyError where the file has no usable map."""
+        found = self.predictions.of(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.predictions.keys)
+
+    def __len__(self) -> int:
+        return len(self.predictions.keys)
 
 
 def load_all(texts: Sequence[str], kind: Kind, taken: Sequence[str] = ()) -> list[Predictions]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
@@ -36,7 +36,15 @@ from rtface.evaluate.options import EvaluateOptions
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.peers import PeerDetector, Peers
 from rtface.evaluate.placing import ClassNetwork
-from rtface.evaluate.predictions import BOXES, EMBEDDING, POINTS, load_all
+from rtface.evaluate.predictions import (
+    BOXES,
+    CLASSES,
+    EMBEDDING,
+    POINTS,
+    PredictedMaps,
+    Predictions,
+    load_all,
+)
 from rtface.evaluate.recording import Clip
 from rtface.evaluate.report import Report
 from rtface.inference import Engine
@@ -97,8 +105,8 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
 
 
 def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("occlusion", "faces", "sheet", "peer", "peers", "peers_only")
-    boxed = []
+    options.refuse("occlusion", "faces", "sheet", "peers", "peers_only")
+    boxed, files = [], load_all(options.peer, CLASSES, (occlusion.NETWORK, occlusion.ALL_FACE))
     if options.layout == PACK:
         chosen = options.sets or (*occlusion.SETS, *occlusion.BOXED)
         masked = [masks.mask_set(pack, name) for name in chosen if name not in occlusion.BOXED]
@@ -109,15 +117,18 @@ def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
     with Networks(options.networks, "detector", "landmarks", "segment", engines=engines) as networks:
         ours, folder = networks.engines, options.sheet_all
         systems = occlusion.Systems(LandmarkNetwork(ours["landmarks"]), detector_stage(
-            ours["detector"], DetectorConfig().min_score), ClassNetwork(ours["segment"]))
-        return occlusion.run(masked, systems, boxed=boxed,
-                             settings={"networks": networks.describe(), "layout": options.layout},
-                             look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
-                                 shown, folder / f"worst_{name}.jpg"))
+            ours["detector"], DetectorConfig().min_score), ClassNetwork(ours["segment"]),
+            {one.name: PredictedMaps(one) for one in files})
+        report = occlusion.run(masked, systems, boxed=boxed,
+                               settings={"networks": networks.describe(), "layout": options.layout},
+                               look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
+                                   shown, folder / f"worst_{name}.jpg"))
+    return _with_files(report, files)
 
 
 def _parsing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("parsing", "faces", "sheet", "peer", "peers", "peers_only")
+    options.refuse("parsing", "faces", "sheet", "peers", "peers_only")
+    files = load_all(options.peer, CLASSES, (parsing.NETWORK,))
     if options.layout == PACK:
         parsed = [parts.part_set(pack, name) for name in options.sets or parsing.SETS]
     else:
@@ -126,10 +137,17 @@ def _parsing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: P
     with Networks(options.networks, "detector", "landmarks", "parse", engines=engines) as networks:
         ours, folder = networks.engines, options.sheet_all
         systems = parsing.Systems(LandmarkNetwork(ours["landmarks"]), ClassNetwork(ours["parse"]), detector_stage(
-            ours["detector"], DetectorConfig().min_score))
-        return parsing.run(parsed, systems, settings={"networks": networks.describe(), "layout": options.layout},
-                           look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
-                               shown, folder / f"worst_{name}.jpg", PARSING_COLORS))
+            ours["detector"], DetectorConfig().min_score), {one.name: PredictedMaps(one) for one in files})
+        report = parsing.run(parsed, systems, settings={"networks": networks.describe(), "layout": options.layout},
+                             look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
+                                 shown, folder / f"worst_{name}.jpg", PARSING_COLORS))
+    return _with_files(report, files)
+
+
+def _with_files(report: Report, files: Sequence[Predictions]) -> Report:
+    """The report, told which files of predictions it used and what they lacked."""
+    return replace(report, notes=[*report.notes, *(note for one in files for note in one.notes())],
+                   settings={**report.settings, "peers": {one.name: one.describe() for one in files}})
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:

@@ -2,7 +2,7 @@
 
     python -m rtface.train.average NAME A.pt B.pt [...] --export FOLDER [--profile compact]
 
-NAME: detector, landmarks or regressor. The mean of a network before and after a phase of training keeps more of both
+NAME: a trainer of rtface.train. The mean of a network before and after a phase of training keeps more of both
 than either alone (stochastic weight averaging, Izmailov et al., UAI 2018); checkpoints of unrelated runs have no
 meaningful mean. The json's phases are those of the last checkpoint.
 """
@@ -21,7 +21,7 @@ from rtface.errors import ModelFileError
 from rtface.morphable import MorphableModel
 from rtface.train import common
 
-NAMES: Final = ("detector", "landmarks", "regressor")
+NAMES: Final = ("detector", "landmarks", "regressor", "segment", "contour", "complete")
 
 
 def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -62,9 +62,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--profile", default="compact", choices=("compact", "paper"))
     options = parser.parse_args(arguments)
     from build_engines import onnx_export
+    from rtface.nets.complete import CompletionNetConfig
+    from rtface.nets.contour import ContourNetConfig
     from rtface.nets.detector import DetectorNetConfig
     from rtface.nets.landmarks import LandmarkNetConfig
     from rtface.nets.regressor import RegressorConfig
+    from rtface.nets.segment import SegmentNetConfig
     state = mean_weights([common.load_checkpoint(path)["ema"] for path in options.checkpoints])
     training = training_of(options.checkpoints, options.name)
     options.export.mkdir(parents=True, exist_ok=True)
@@ -74,6 +77,15 @@ def main(arguments: list[str] | None = None) -> None:
     elif options.name == "landmarks":
         path = onnx_export.export_landmarks(LandmarkNetConfig.profile(options.profile), state, options.export,
                                             profile=options.profile, training=training)
+    elif options.name == "segment":
+        path = onnx_export.export_segment(SegmentNetConfig.profile(options.profile), state, options.export,
+                                          profile=options.profile, training=training)
+    elif options.name == "contour":
+        path = onnx_export.export_contour(ContourNetConfig.profile(options.profile), state, options.export,
+                                          profile=options.profile, training=training)
+    elif options.name == "complete":
+        path = onnx_export.export_complete(CompletionNetConfig.profile(options.profile), state, options.export,
+                                           profile=options.profile, training=training)
     else:
         path = onnx_export.export_regressor(RegressorConfig.profile(options.profile), state, options.export,
                                             profile=options.profile, basis=MorphableModel.load(level=0).basis_id,

@@ -108,10 +108,28 @@ def test_predictions_of_others_are_scored_and_held_against_the_pictures(tmp_path
     assert "absent: no prediction" in said
 
 
+@pytest.mark.parametrize("protocol", ["occlusion", "parsing"])
+def test_class_maps_come_from_files_of_predictions(tmp_path: Path, protocol: str) -> None:
+    pack = class_pack(tmp_path / "pack")
+    _, face, hidden = hidden_face()
+    maps = {"drawn/images/a.png": np.where(hidden, 2, np.where(face, 1, 0)).astype(np.uint8), "nowhere.png": face}
+    np.savez(tmp_path / "other.npz", **maps)
+    options = EvaluateOptions(data=pack, peer=(f"other={tmp_path / 'other.npz'}",))
+    report = evaluate(protocol, options, engines=blobs.engines())
+    told = report.document()["settings"]["peers"]["other"]
+    assert told["file"] == "other.npz" and told["missing"] and "other:" in report.text()
+    if protocol == "occlusion":
+        lines = {line["system"]: line for line in report.results if line["group"] == "set"}
+        assert lines["other"]["accuracy"] == 1.0 and told["unused"] == 1
+    with pytest.raises(InputError, match="got the name 'network'"):
+        evaluate(protocol, EvaluateOptions(data=pack, peer=(f"network={tmp_path / 'other.npz'}",)),
+                 engines=blobs.engines())
+
+
 def test_wrong_options_and_missing_weights(tmp_path: Path) -> None:
     pack = class_pack(tmp_path / "pack")
     for options, message in (({"sets": ("lfw",)}, "expected one of handdrawn, celebamask_hq"),
-                             ({"layout": "lapa"}, "--layout: got 'lapa', expected pack or celebamask_hq or cofw"),
+                             ({"layout": "lapa"}, "--layout: got lapa for the protocol occlusion, expected one of pack, celebamask_hq, cofw"),
                              ({"layout": "cofw", "sets": ("x",)}, "occlusion with --layout cofw")):
         with pytest.raises(InputError, match=message):
             evaluate("occlusion", EvaluateOptions(data=pack, **options), engines=blobs.engines())
