@@ -43,7 +43,6 @@ from rtface.synth.render import (
     perspective,
     place,
     sample_light,
-    shadows,
 )
 from rtface.synth.shapes import FloatArray
 from rtface.types import VECTOR_SIZE
@@ -181,10 +180,10 @@ class FaceFactory:
         """
         surfaces, face = self.builder.surfaces(person, expression)
         head = place(surfaces, pose, distance_mm=distance_mm, casting=CASTING, receiving=RECEIVING)
-        raster = ops.rasterize(head.vertices, head.triangles, height, width)
+        raster = head.rasterize(height, width)
         texture = self.skin(person, expression, pose, light)
         solid = [kind for kind in kinds if kind in MAKERS]
-        clean = (paint(head, raster, light, texture, lit=shadows(head, [head], light)) if twin or not solid
+        clean = (paint(head, raster, light, texture, casters=[head]) if twin or not solid
                  else kinds_of(head, raster))
         drawing = behind = clean
         if solid:
@@ -192,9 +191,8 @@ class FaceFactory:
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
                       for kind in solid for piece in MAKERS[kind](rng, anchors)]
             things = place(pieces, pose, distance_mm=distance_mm)
-            behind = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
-            before = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
-                           lit=shadows(things, [things, head], light))
+            behind = paint(head, raster, light, texture, casters=[head, things])
+            before = paint(things, things.rasterize(height, width), light, None, casters=[things, head])
             drawing = over(before, behind)
         if "head" in kinds:
             drawing = over(self._somebody(rng, pose, light, height, width), drawing)
@@ -214,8 +212,7 @@ class FaceFactory:
         at = pose[4:6] + np.array([side, rng.normal(10, 45) * pose[3]])
         there = np.concatenate([turned, [pose[3] * nearer], at]).astype(np.float32)
         mesh = place(surfaces, there, distance_mm=900.0, casting=CASTING, receiving=RECEIVING)
-        drawn = paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, other.texture,
-                      lit=shadows(mesh, [mesh], light))
+        drawn = paint(mesh, mesh.rasterize(height, width), light, other.texture, casters=[mesh])
         kind = np.where(drawn.kind == NOTHING, drawn.kind, np.uint8(OCCLUDER + OCCLUDER_KINDS.index("head")))
         ahead = np.float32(260 * pose[3])
         return Drawing(drawn.color, kind, np.full_like(drawn.triangle_id, -1), drawn.depth - ahead)
@@ -332,25 +329,25 @@ class FaceFactory:
 
 def segment(shot: Shot, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Class mask and occluder kinds (size, size) uint8 of a shot."""
-    face = IN_OUTLINE[shot.clean.kind] & _inside(shot)
-    seen = OF_FACE[shot.drawing.kind]
+    def small(picture: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST))
+
+    clean, kind = small(shot.clean.kind), small(shot.drawing.kind)
+    inside = (small(_inside(shot)) > 0) | OF_FACE[clean]
+    face, seen = IN_OUTLINE[clean] & inside, OF_FACE[kind]
     mask = np.where(face & seen, FACE_CLASS, np.where(face, OCCLUSION, BACKGROUND)).astype(np.uint8)
-    kind = shot.drawing.kind
-    occluder = np.where((kind >= OCCLUDER) & (kind != NOTHING), kind - OCCLUDER + 1, 0).astype(np.uint8)
-    shape = (size, size)
-    return (cv2.resize(mask, shape, interpolation=cv2.INTER_NEAREST),
-            cv2.resize(occluder, shape, interpolation=cv2.INTER_NEAREST))
+    return mask, np.where((kind >= OCCLUDER) & (kind != NOTHING), kind - OCCLUDER + 1, 0).astype(np.uint8)
 
 
-def _inside(shot: Shot) -> NDArray[np.bool_]:
-    """(R, R) True inside the outline of the face: jaw landmarks and the forehead, as a filled polygon.
+def _inside(shot: Shot) -> NDArray[np.uint8]:
+    """(R, R) 1 inside the outline of the face: jaw landmarks and the forehead, as a filled polygon, else 0.
 
     Pixels of hair count as face region (hidden) only there.
     """
     region = np.zeros(shot.clean.kind.shape, np.uint8)
     hull = cv2.convexHull(shot.landmarks[:, :2].astype(np.float32))[:, 0]
     cv2.fillConvexPoly(region, np.round(hull * 16).astype(np.int32), 1, shift=4)
-    return (region > 0) | OF_FACE[shot.clean.kind]
+    return region
 
 
 def landmark_visibility(shot: Shot) -> FloatArray:

@@ -59,14 +59,15 @@ class HeadBuilder:
             tint = tint.copy()
             tint[self.face_scalp] = person.hair.color / np.maximum(person.texture.mean(axis=(0, 1)), 0.02)
         surfaces = [Surface(face[0], model.triangles, tint, self.face_kind,
-                            np.full(len(self.white), person.gloss, np.float32), model.uv, face_normals, scatter=1.0)]
+                            np.full(len(self.white), person.gloss, np.float32), model.uv, face_normals, scatter=1.0,
+                            closed=True)]
         surfaces.append(self._context(person, alpha, beta, face_normals))
         surfaces.append(self._eyes(person, alpha, beta))
         interior = model.interior
         glossy = np.isin(np.array(interior.label_names)[interior.labels], ("teeth_upper", "teeth_lower", "tongue"))
         surfaces.append(Surface(model.interior_vertices(alpha, beta)[0], interior.triangles, interior.colors,
                                 np.full(len(interior.colors), MOUTH, np.uint8),
-                                np.where(glossy, 0.25, 0.0).astype(np.float32)))
+                                np.where(glossy, 0.25, 0.0).astype(np.float32), closed=True))
         surfaces += self.face_hair.grow(person.hair_seed, person.skin, face[0], face_normals, FACE)
         if person.hair is not None:
             surfaces.append(self._hair(person, surfaces[0], surfaces[1]))
@@ -101,7 +102,7 @@ class HeadBuilder:
         aside = (local[..., 0] / eyes.radius_mm).reshape(-1)
         shade = 1 - 0.55 * np.clip((-height - 0.12) / 0.35, 0, 1) - 0.25 * np.clip((np.abs(aside) - 0.4) / 0.4, 0, 1)
         return Surface(vertices, eyes.triangles, (color * np.maximum(shade, 0.2)[:, None]).astype(np.float32),
-                       np.full(len(vertices), EYE, np.uint8), np.full(len(vertices), 0.8, np.float32))
+                       np.full(len(vertices), EYE, np.uint8), np.full(len(vertices), 0.8, np.float32), closed=True)
 
     def _hair(self, person: Person, face: Surface, context: Surface) -> Surface:
         assert person.hair is not None and context.normals is not None and face.normals is not None

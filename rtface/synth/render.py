@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtface import ops
 from rtface.geometry import rotation_matrices, spherical_harmonics
+from rtface.ops import shading
 from rtface.synth.shadow import lit_share
 from rtface.synth.shapes import FloatArray, IntArray
 
@@ -33,6 +34,8 @@ class Surface(NamedTuple):
     """(V, 3) unit; None = computed from the triangles."""
     scatter: float = 0.0
     """1: light spreads below the surface as in skin; 0: it does not; nothing in between."""
+    closed: bool = False
+    """Nobody ever sees its back: triangles that look away are not drawn."""
 
 
 class Light(NamedTuple):
@@ -86,20 +89,26 @@ class Placed(NamedTuple):
     normals: FloatArray
     """(V, 3) unit, camera axes, towards the camera where a sheet shows its back."""
     triangles: IntArray
-    """(F, 3)."""
+    """(F, 3); those of closed surfaces come first."""
+    closed: int
+    """How many these are."""
     albedo: FloatArray
     kind: NDArray[np.uint8]
     gloss: FloatArray
     uv: FloatArray
-    textured: FloatArray
-    """(V,) 1 where ``uv`` counts."""
+    textured: NDArray[np.bool_]
+    """(V,) where ``uv`` counts."""
     scatter: FloatArray
     """(V,) 1 where light spreads below the surface, else 0."""
     px_per_mm: float
     casters: IntArray
     """Triangles that cast shadows."""
-    receivers: NDArray[np.intp]
-    """Vertices that shadows fall on."""
+    receiving: NDArray[np.bool_]
+    """(V,) where shadows fall."""
+
+    def rasterize(self, height: int, width: int) -> ops.Raster:
+        """What is nearest at every pixel."""
+        return ops.rasterize(self.vertices, self.triangles, height, width, cull="back", cull_first=self.closed)
 
 
 def perspective(points: FloatArray, scale: float, distance_mm: float) -> FloatArray:
@@ -119,28 +128,33 @@ def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.
 
     casting, receiving: kinds that take part in shadows; None: all.
     """
+    surfaces = sorted(surfaces, key=lambda s: not s.closed)
     counts = [len(s.vertices) for s in surfaces]
-    offsets = np.cumsum([0, *counts[:-1]])
-    triangles = np.ascontiguousarray(np.concatenate([s.triangles + o for s, o in zip(surfaces, offsets, strict=True)]),
-                                     np.int32)
+    starts = np.cumsum([0, *counts[:-1]])
+    triangles = np.ascontiguousarray(
+        np.concatenate([s.triangles + np.int32(o) for s, o in zip(surfaces, starts, strict=True)]))
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
-    vertices = (np.concatenate([s.vertices for s in surfaces]) @ rotation.T) * pose[3]
+    vertices = np.concatenate([s.vertices for s in surfaces], dtype=np.float32) @ (rotation.T * np.float32(pose[3]))
     vertices = perspective(vertices, float(pose[3]), distance_mm)
-    vertices[:, :2] += pose[4:6]
-    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces]) @ rotation.T
-    normals = normals * np.where(normals[:, 2:] > 0.15, -1.0, 1.0).astype(np.float32)
+    vertices[:, :2] += pose[4:6].astype(np.float32)
+    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces],
+                             dtype=np.float32) @ rotation.T
+    away = normals[:, 2] > 0.15
+    normals[away] = -normals[away]
     kinds = np.concatenate([s.kind for s in surfaces])
     every = range(256)
     cast = np.ascontiguousarray(triangles[_among(casting or every)[kinds[triangles[:, 0]]]])
-    receive = np.flatnonzero(_among(receiving or every)[kinds])
-    return Placed(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(normals, np.float32), triangles,
-                  np.concatenate([s.albedo for s in surfaces]), kinds, np.concatenate([s.gloss for s in surfaces]),
-                  np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
-                                  for c, s in zip(counts, surfaces, strict=True)]),
-                  np.concatenate([np.full(c, s.uv is not None, np.float32)
-                                  for c, s in zip(counts, surfaces, strict=True)]),
-                  np.concatenate([np.full(c, s.scatter, np.float32) for c, s in zip(counts, surfaces, strict=True)]),
-                  float(pose[3]), cast, receive)
+
+    def each(values: list[Any], dtype: Any) -> NDArray[Any]:
+        return np.repeat(np.array(values, dtype), counts)
+
+    return Placed(vertices, normals, triangles, sum(len(s.triangles) for s in surfaces if s.closed),
+                  np.concatenate([s.albedo for s in surfaces], dtype=np.float32), kinds,
+                  np.concatenate([s.gloss for s in surfaces]),
+                  np.ascontiguousarray(np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
+                                                       for c, s in zip(counts, surfaces, strict=True)]), np.float32),
+                  each([s.uv is not None for s in surfaces], np.bool_), each([s.scatter for s in surfaces], np.float32),
+                  float(pose[3]), cast, _among(receiving or every)[kinds])
 
 
 def _among(kinds: Iterable[int]) -> NDArray[np.bool_]:
@@ -150,16 +164,22 @@ def _among(kinds: Iterable[int]) -> NDArray[np.bool_]:
     return table
 
 
-def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | None:
-    """(V,) share of the main light that reaches each vertex; None where there is no main light to speak of."""
-    if light.direct < 0.05 or not len(mesh.receivers):
+def visible(mesh: Placed, raster: ops.Raster) -> NDArray[np.intp]:
+    """(S,) the vertices that some pixel shows; only these need light."""
+    return np.flatnonzero(shading.seen_vertices(mesh.triangles, raster.triangle_id, len(mesh.vertices)))
+
+
+def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.intp]) -> FloatArray | None:
+    """(S,) share of the main light that reaches the vertices ``seen``; None where there is none to speak of."""
+    receiving = mesh.receiving[seen]
+    if light.direct < 0.05 or not receiving.any():
         return None
     offsets = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]])
-    triangles = np.concatenate([c.casters + o for c, o in zip(casters, offsets, strict=True)]).astype(np.int32)
-    lit = np.ones(len(mesh.vertices), np.float32)
-    lit[mesh.receivers] = lit_share(mesh.vertices[mesh.receivers], mesh.normals[mesh.receivers],
-                                    np.concatenate([c.vertices for c in casters]), triangles, light.direction,
-                                    px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm)
+    triangles = np.concatenate([c.casters + np.int32(o) for c, o in zip(casters, offsets, strict=True)])
+    lit = np.ones(len(seen), np.float32)
+    rows = seen[receiving]
+    lit[receiving] = lit_share(mesh.vertices[rows], mesh.normals[rows], np.concatenate([c.vertices for c in casters]),
+                               triangles, light.direction, px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm)
     return lit
 
 
@@ -171,33 +191,35 @@ def kinds_of(mesh: Placed, raster: ops.Raster) -> Drawing:
 
 
 def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | None, *,
-          lit: FloatArray | None = None) -> Drawing:
-    """Colour what was rasterised.
+          casters: list[Placed]) -> Drawing:
+    """Colour what was rasterised, with the shadows that ``casters`` throw.
 
-    texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``. lit: from :func:`shadows`.
+    texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``.
     """
-    irradiance = irradiated(mesh.normals, mesh.scatter, light.harmonics)
+    seen = visible(mesh, raster)
+    lit = shadows(mesh, casters, light, seen)
+    normals, gloss, scatter = mesh.normals[seen], mesh.gloss[seen], mesh.scatter[seen]
+    irradiance = irradiated(normals, scatter, light.harmonics)
     half = light.direction + np.array([0.0, 0.0, -1.0], np.float32)
     half /= np.linalg.norm(half)
-    shine = np.maximum(mesh.normals @ half, 0.0) ** 24 * mesh.gloss
+    cosine = np.maximum(normals @ half, 0.0)
+    cosine *= cosine * cosine
+    cosine *= cosine
+    cosine *= cosine
+    shine = cosine * cosine * gloss  # the 24th power
     if lit is not None:
-        facing = mesh.normals @ light.direction
+        facing = normals @ light.direction
         lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
-        dark = (1 - lit)[:, None] * (1 - (mesh.scatter * lit)[:, None] * SHADOW_BLEED)
-        irradiance = irradiance - dark * (light.direct * lobe)[:, None]
+        dark = (1 - lit)[:, None] * (1 - (scatter * lit)[:, None] * SHADOW_BLEED)
+        irradiance -= dark * (light.direct * lobe)[:, None]
         shine *= lit
-    shading = np.maximum(irradiance, 0.02) * light.tint
-    attributes = np.concatenate([mesh.albedo * shading, shine[:, None], mesh.uv, mesh.textured[:, None]],
-                                axis=1).astype(np.float32)
-    values = ops.interpolate(attributes, mesh.triangles, raster.triangle_id, raster.barycentrics)
-    color = np.ascontiguousarray(values[..., :3])
-    if texture is not None:
-        on = values[..., 6] > 0.5
-        looked_up = ops.sample_texture(texture, np.ascontiguousarray(values[..., 4:6]), mask=on)
-        np.multiply(color, looked_up, out=color, where=on[..., None])
+    shaded = np.empty((len(mesh.vertices), 4), np.float32)  # of no consequence where nothing is seen
+    shaded[seen, :3] = mesh.albedo[seen] * (np.maximum(irradiance, 0.02) * light.tint)
+    shaded[seen, 3] = shine
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
-    color += values[..., 3:4] * shine_color
-    return kinds_of(mesh, raster)._replace(color=color)
+    color, kind = shading.colorize(shaded, mesh.triangles, mesh.kind, mesh.uv, mesh.textured, texture,
+                                   raster.triangle_id, raster.barycentrics, shine_color)
+    return Drawing(color, kind, raster.triangle_id, raster.depth)
 
 
 def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) -> FloatArray:
@@ -211,10 +233,9 @@ def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) 
     first = normals @ np.array([x, y, z], np.float32)
     second = np.einsum("vi,vi->v", normals @ quadratic, normals) - np.float32(zz)
     out = np.empty((len(normals), 3), np.float32)
-    solid = scatter == 0
     for channel in range(3):
-        damped = np.where(solid, 1, spread(channel, 1)), np.where(solid, 1, spread(channel, 2))
-        out[:, channel] = flat + first * damped[0] + second * damped[1]
+        out[:, channel] = flat + first * (1 + scatter * (spread(channel, 1) - 1)) + second * (
+            1 + scatter * (spread(channel, 2) - 1))
     return out
 
 
@@ -222,15 +243,16 @@ def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: Float
          width: int) -> Drawing:
     """Surfaces under a pose (6,) in an H × W picture, with the shadows that they cast on themselves."""
     mesh = place(surfaces, pose)
-    return paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, texture,
-                 lit=shadows(mesh, [mesh], light))
+    return paint(mesh, mesh.rasterize(height, width), light, texture, casters=[mesh])
 
 
 def over(front: Drawing, back: Drawing) -> Drawing:
     """Two drawings of one picture, merged by depth."""
     nearer = front.depth < back.depth
-    return Drawing(np.where(nearer[..., None], front.color, back.color), np.where(nearer, front.kind, back.kind),
-                   np.where(nearer, -1, back.triangle_id).astype(np.int32), np.minimum(front.depth, back.depth))
+    color, kind, triangle_id, depth = back.color.copy(), back.kind.copy(), back.triangle_id.copy(), back.depth.copy()
+    color[nearer], kind[nearer], triangle_id[nearer], depth[nearer] = (front.color[nearer], front.kind[nearer], -1,
+                                                                       front.depth[nearer])
+    return Drawing(color, kind, triangle_id, depth)
 
 
 def _normals(surface: Surface) -> FloatArray:

@@ -33,9 +33,11 @@ def lit_share(receivers: FloatArray, normals: FloatArray, casters: FloatArray, t
     low, high = lifted[:, :2].min(axis=0), lifted[:, :2].max(axis=0)
     scale = np.float32((RESOLUTION - 2) / max(float((high - low).max()), 1e-3))
     origin = np.array([*low, 0.0], np.float32)
-    seen = np.ascontiguousarray((casters @ axes.T - origin) * scale + np.array([1, 1, 0], np.float32))
+    shift = np.array([1, 1, 0], np.float32) - origin * scale
+    seen = casters @ (axes.T * scale)
+    seen += shift
     depth = ops.rasterize(seen, triangles, RESOLUTION, RESOLUTION).depth
-    place = (lifted - origin) * scale + np.array([1, 1, 0], np.float32)
+    place = lifted * scale + shift
     radius = max(0.6, softness_mm * px_per_mm * float(scale))
     slack = np.float32(1.0 + 0.7 * radius)  # a tilted surface rises within the disc
     reached = np.zeros(len(receivers), np.float32)

@@ -7,6 +7,7 @@ lashes, beard and make-up are painted over it. Nothing here is measured from pho
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import cv2
@@ -245,5 +246,12 @@ def albedo_coefficients(texture: FloatArray, model: MorphableModel) -> FloatArra
     basis = model.albedo_basis.reshape(-1, model.albedo_basis.shape[2])
     rest = (vertex_albedo(texture, model.uv) - model.albedo_mean).ravel()
     if model.level == 1:  # the modes are orthogonal there
-        return np.asarray(rest @ basis / np.maximum((basis ** 2).sum(axis=0), 1e-12), np.float32)
+        return np.asarray(rest @ basis / _squared_lengths(model), np.float32)
     return np.asarray(np.linalg.lstsq(basis, rest, rcond=None)[0], np.float32)
+
+
+@lru_cache(maxsize=2)
+def _squared_lengths(model: MorphableModel) -> FloatArray:
+    """(80,) of the albedo's modes."""
+    basis = model.albedo_basis.reshape(-1, model.albedo_basis.shape[2])
+    return np.maximum((basis ** 2).sum(axis=0), 1e-12)
