@@ -33,7 +33,7 @@ def noise(rng: np.random.Generator, height: int, width: int, *, cells: float, oc
 def random_color(rng: np.random.Generator) -> FloatArray:
     """(3,) float32 in 0..1, from gray to saturated."""
     base = rng.uniform(0.02, 1.0)
-    tint = rng.normal(0, rng.choice([0.03, 0.12, 0.3]), 3)
+    tint = rng.normal(0, (0.03, 0.12, 0.3)[rng.integers(3)], 3)
     return np.clip(base + tint, 0, 1).astype(np.float32)
 
 

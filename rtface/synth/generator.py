@@ -18,14 +18,11 @@ from rtface.synth import background, camera, flat, labels
 from rtface.synth.compose import defocus, finish, grain_field, sample_softening
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.head import (
-    CLOTHES,
-    EARS_NECK,
     EYE,
     FACE,
     HAIR,
     MOUTH,
     OCCLUDER,
-    SCALP,
     HeadBuilder,
     occluder_surface,
 )
@@ -37,7 +34,6 @@ from rtface.synth.render import (
     Drawing,
     Light,
     Placed,
-    kinds_of,
     over,
     paint,
     perspective,
@@ -47,9 +43,6 @@ from rtface.synth.render import (
 from rtface.synth.shapes import FloatArray
 from rtface.types import VECTOR_SIZE
 
-CASTING = (FACE, EARS_NECK, SCALP, CLOTHES, HAIR)
-RECEIVING = (FACE, EARS_NECK, EYE, SCALP, CLOTHES)
-"""Kinds of the head that throw and that take shadows: hair is lit as a volume, the mouth has its own shade."""
 OF_FACE = np.isin(np.arange(256), (FACE, EYE, MOUTH))
 IN_OUTLINE = OF_FACE | (np.arange(256) == HAIR)
 SMALL = 256
@@ -176,16 +169,15 @@ class FaceFactory:
               twin: bool = False) -> Shot:
         """Render a person; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes the occluders.
 
-        twin: colour :attr:`Shot.clean` too where something hides the face.
+        twin: draw :attr:`Shot.clean` without the shadows of what hides the face, too.
         """
         surfaces, face = self.builder.surfaces(person, expression)
-        head = place(surfaces, pose, distance_mm=distance_mm, casting=CASTING, receiving=RECEIVING)
+        head = place(surfaces, pose, distance_mm=distance_mm)
         raster = head.rasterize(height, width)
         texture = self.skin(person, expression, pose, light)
         solid = [kind for kind in kinds if kind in MAKERS]
-        clean = (paint(head, raster, light, texture, casters=[head]) if twin or not solid
-                 else kinds_of(head, raster))
-        drawing = behind = clean
+        if twin or not solid:
+            drawing = behind = clean = paint(head, raster, light, texture, casters=[head])
         if solid:
             anchors = self.builder.anchors(person, face)
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
@@ -194,6 +186,8 @@ class FaceFactory:
             behind = paint(head, raster, light, texture, casters=[head, things])
             before = paint(things, things.rasterize(height, width), light, None, casters=[things, head])
             drawing = over(before, behind)
+            if not twin:
+                clean = behind
         if "head" in kinds:
             drawing = over(self._somebody(rng, pose, light, height, width), drawing)
         placed = self.place(face, pose, distance_mm)
@@ -211,7 +205,7 @@ class FaceFactory:
         side = float(rng.choice([-1, 1])) * rng.uniform(95, 165) * pose[3]
         at = pose[4:6] + np.array([side, rng.normal(10, 45) * pose[3]])
         there = np.concatenate([turned, [pose[3] * nearer], at]).astype(np.float32)
-        mesh = place(surfaces, there, distance_mm=900.0, casting=CASTING, receiving=RECEIVING)
+        mesh = place(surfaces, there, distance_mm=900.0)
         drawn = paint(mesh, mesh.rasterize(height, width), light, other.texture, casters=[mesh])
         kind = np.where(drawn.kind == NOTHING, drawn.kind, np.uint8(OCCLUDER + OCCLUDER_KINDS.index("head")))
         ahead = np.float32(260 * pose[3])
@@ -238,20 +232,21 @@ class FaceFactory:
 
         Least squares over the front of the face (ears, neck and scalp left out); the rotation is kept.
         """
-        still = np.zeros((1, 2), np.float32)
-        flat = pose_vertices(face[None, self.outline], pose[None, :3], np.ones(1, np.float32), still)[0, :, :2]
-        seen = placed[self.outline, :2]
-        flat_mean, seen_mean = flat.mean(axis=0), seen.mean(axis=0)
-        apart = flat - flat_mean
-        scale = float((apart * (seen - seen_mean)).sum() / (apart * apart).sum())
+        rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
+        flat = rotation[:2] @ face[self.outline].T  # (2, P)
+        seen = placed[self.outline, :2].T.copy()
+        flat_mean, seen_mean = flat.mean(axis=1), seen.mean(axis=1)
+        apart, seen = flat - flat_mean[:, None], seen - seen_mean[:, None]
+        scale = float(np.vdot(apart, seen) / np.vdot(apart, apart))
         offset = seen_mean - scale * flat_mean
-        residual = float(np.sqrt((((scale * flat + offset - seen) / scale) ** 2).sum(axis=1).mean()))
+        left = apart - seen * np.float32(1 / scale)
+        residual = float(np.sqrt(np.vdot(left, left) / left.shape[1]))
         return np.concatenate([pose[:3], [scale], offset]).astype(np.float32), residual
 
     def box(self, placed: FloatArray) -> FloatArray:
         """(4,) xyxy around the face without ears and neck."""
-        points = placed[self.outline, :2]
-        return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)
+        points = placed[self.outline, :2].T.copy()  # the other way round is many times slower
+        return np.concatenate([points.min(axis=1), points.max(axis=1)]).astype(np.float32)
 
     def framed_pose(self, person: Person, expression: FloatArray, rotation: FloatArray, longer: float,
                     center: FloatArray) -> FloatArray:

@@ -139,7 +139,7 @@ def depth_mm(drawing: Drawing, px_per_mm: float, size: int) -> FloatArray:
 
 def normals(head: Placed, raster: ops.Raster, size: int) -> NDArray[np.int8]:
     """(size, size, 3) int8 unit normals · 127 of the head alone, camera axes; 0 where it is not."""
-    values = ops.interpolate(head.normals, head.triangles, raster.triangle_id, raster.barycentrics)
+    values = ops.interpolate(head.normals(), head.triangles, raster.triangle_id, raster.barycentrics)
     shrunk = cv2.resize(values, (size, size), interpolation=cv2.INTER_NEAREST)
     return np.asarray(np.rint(shrunk / np.maximum(np.linalg.norm(shrunk, axis=-1, keepdims=True), 1e-6) * 127), np.int8)
 

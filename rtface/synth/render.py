@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import cv2
@@ -36,6 +35,10 @@ class Surface(NamedTuple):
     """1: light spreads below the surface as in skin; 0: it does not; nothing in between."""
     closed: bool = False
     """Nobody ever sees its back: triangles that look away are not drawn."""
+    casts: bool = True
+    """Throws shadows."""
+    receives: bool = True
+    """Shadows fall on it."""
 
 
 class Light(NamedTuple):
@@ -86,8 +89,10 @@ class Placed(NamedTuple):
 
     vertices: FloatArray
     """(V, 3) px, depth px."""
-    normals: FloatArray
-    """(V, 3) unit, camera axes, towards the camera where a sheet shows its back."""
+    own_normals: FloatArray
+    """(V, 3) unit, head space; see :meth:`normals`."""
+    rotation: FloatArray
+    """(3, 3) camera from head."""
     triangles: IntArray
     """(F, 3); those of closed surfaces come first."""
     closed: int
@@ -102,9 +107,18 @@ class Placed(NamedTuple):
     """(V,) 1 where light spreads below the surface, else 0."""
     px_per_mm: float
     casters: IntArray
-    """Triangles that cast shadows."""
+    """Triangles that cast shadows; those of closed surfaces come first."""
+    closed_casters: int
+    """How many these are."""
     receiving: NDArray[np.bool_]
     """(V,) where shadows fall."""
+
+    def normals(self, rows: NDArray[np.intp] | slice = slice(None)) -> FloatArray:
+        """(rows, 3) unit, camera axes, towards the camera where a sheet shows its back."""
+        turned = self.own_normals[rows] @ self.rotation.T
+        away = turned[:, 2] > 0.15
+        turned[away] = -turned[away]
+        return turned
 
     def rasterize(self, height: int, width: int) -> ops.Raster:
         """What is nearest at every pixel."""
@@ -117,51 +131,41 @@ def perspective(points: FloatArray, scale: float, distance_mm: float) -> FloatAr
     Far parts shrink by distance / (distance + z); depth stays as it is. Infinity is the scaled orthographic camera.
     """
     if np.isfinite(distance_mm):
-        depth = np.maximum(points[:, 2:] / np.float32(scale) / np.float32(distance_mm), -0.8)
-        points[:, :2] /= 1 + depth
+        nearer = points[:, 2] * np.float32(1 / (scale * distance_mm))
+        np.maximum(nearer, -0.8, out=nearer)
+        nearer += 1
+        np.reciprocal(nearer, out=nearer)
+        points[:, 0] *= nearer
+        points[:, 1] *= nearer
     return points
 
 
-def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.inf,
-          casting: tuple[int, ...] | None = None, receiving: tuple[int, ...] | None = None) -> Placed:
-    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px, seen from ``distance_mm``.
-
-    casting, receiving: kinds that take part in shadows; None: all.
-    """
+def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.inf) -> Placed:
+    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px, seen from ``distance_mm``."""
     surfaces = sorted(surfaces, key=lambda s: not s.closed)
     counts = [len(s.vertices) for s in surfaces]
-    starts = np.cumsum([0, *counts[:-1]])
-    triangles = np.ascontiguousarray(
-        np.concatenate([s.triangles + np.int32(o) for s, o in zip(surfaces, starts, strict=True)]))
+    parts = [s.triangles + np.int32(o) for s, o in zip(surfaces, np.cumsum([0, *counts[:-1]]), strict=True)]
+    casting = [t for s, t in zip(surfaces, parts, strict=True) if s.casts] or [np.zeros((0, 3), np.int32)]
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
     vertices = np.concatenate([s.vertices for s in surfaces], dtype=np.float32) @ (rotation.T * np.float32(pose[3]))
     vertices = perspective(vertices, float(pose[3]), distance_mm)
-    vertices[:, :2] += pose[4:6].astype(np.float32)
-    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces],
-                             dtype=np.float32) @ rotation.T
-    away = normals[:, 2] > 0.15
-    normals[away] = -normals[away]
-    kinds = np.concatenate([s.kind for s in surfaces])
-    every = range(256)
-    cast = np.ascontiguousarray(triangles[_among(casting or every)[kinds[triangles[:, 0]]]])
+    vertices[:, 0] += np.float32(pose[4])
+    vertices[:, 1] += np.float32(pose[5])
 
     def each(values: list[Any], dtype: Any) -> NDArray[Any]:
         return np.repeat(np.array(values, dtype), counts)
 
-    return Placed(vertices, normals, triangles, sum(len(s.triangles) for s in surfaces if s.closed),
-                  np.concatenate([s.albedo for s in surfaces], dtype=np.float32), kinds,
-                  np.concatenate([s.gloss for s in surfaces]),
+    return Placed(vertices, np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces],
+                                           dtype=np.float32), rotation,
+                  np.ascontiguousarray(np.concatenate(parts)), sum(len(s.triangles) for s in surfaces if s.closed),
+                  np.concatenate([s.albedo for s in surfaces], dtype=np.float32),
+                  np.concatenate([s.kind for s in surfaces]), np.concatenate([s.gloss for s in surfaces]),
                   np.ascontiguousarray(np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
                                                        for c, s in zip(counts, surfaces, strict=True)]), np.float32),
                   each([s.uv is not None for s in surfaces], np.bool_), each([s.scatter for s in surfaces], np.float32),
-                  float(pose[3]), cast, _among(receiving or every)[kinds])
-
-
-def _among(kinds: Iterable[int]) -> NDArray[np.bool_]:
-    """(256,) True for these kinds: a table is many times faster than np.isin."""
-    table = np.zeros(256, np.bool_)
-    table[list(kinds)] = True
-    return table
+                  float(pose[3]), np.ascontiguousarray(np.concatenate(casting)),
+                  sum(len(s.triangles) for s in surfaces if s.closed and s.casts),
+                  each([s.receives for s in surfaces], np.bool_))
 
 
 def visible(mesh: Placed, raster: ops.Raster) -> NDArray[np.intp]:
@@ -169,17 +173,25 @@ def visible(mesh: Placed, raster: ops.Raster) -> NDArray[np.intp]:
     return np.flatnonzero(shading.seen_vertices(mesh.triangles, raster.triangle_id, len(mesh.vertices)))
 
 
-def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.intp]) -> FloatArray | None:
-    """(S,) share of the main light that reaches the vertices ``seen``; None where there is none to speak of."""
+def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.intp],
+            normals: FloatArray) -> FloatArray | None:
+    """(S,) share of the main light that reaches the vertices ``seen``; None where there is none to speak of.
+
+    normals (S, 3) of these vertices.
+    """
     receiving = mesh.receiving[seen]
     if light.direct < 0.05 or not receiving.any():
         return None
-    offsets = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]])
-    triangles = np.concatenate([c.casters + np.int32(o) for c, o in zip(casters, offsets, strict=True)])
+    closed, open_, start = [], [], 0
+    for c in casters:
+        closed.append(c.casters[:c.closed_casters] + np.int32(start))
+        open_.append(c.casters[c.closed_casters:] + np.int32(start))
+        start += len(c.vertices)
     lit = np.ones(len(seen), np.float32)
-    rows = seen[receiving]
-    lit[receiving] = lit_share(mesh.vertices[rows], mesh.normals[rows], np.concatenate([c.vertices for c in casters]),
-                               triangles, light.direction, px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm)
+    lit[receiving] = lit_share(mesh.vertices[seen[receiving]], normals[receiving],
+                               np.concatenate([c.vertices for c in casters]), np.concatenate(closed + open_),
+                               light.direction, px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm,
+                               closed=sum(map(len, closed)))
     return lit
 
 
@@ -197,8 +209,8 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
     texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``.
     """
     seen = visible(mesh, raster)
-    lit = shadows(mesh, casters, light, seen)
-    normals, gloss, scatter = mesh.normals[seen], mesh.gloss[seen], mesh.scatter[seen]
+    normals, gloss, scatter = mesh.normals(seen), mesh.gloss[seen], mesh.scatter[seen]
+    lit = shadows(mesh, casters, light, seen, normals)
     irradiance = irradiated(normals, scatter, light.harmonics)
     half = light.direction + np.array([0.0, 0.0, -1.0], np.float32)
     half /= np.linalg.norm(half)

@@ -19,11 +19,12 @@ _TURN: Final = 2.39996
 
 
 def lit_share(receivers: FloatArray, normals: FloatArray, casters: FloatArray, triangles: IntArray,
-              direction: FloatArray, *, px_per_mm: float, softness_mm: float) -> FloatArray:
+              direction: FloatArray, *, px_per_mm: float, softness_mm: float, closed: int = 0) -> FloatArray:
     """Share 0..1 of the light from ``direction`` that reaches each receiver: (V,) float32.
 
     receivers (V, 3) and casters (C, 3) px in camera axes, normals (V, 3) unit, triangles (F, 3) into casters,
-    direction (3,) unit, towards the light. softness_mm: radius over which the edge of a shadow blurs.
+    direction (3,) unit, towards the light. softness_mm: radius over which the edge of a shadow blurs. closed: the
+    first so many triangles belong to closed surfaces, of which only the side towards the light is drawn.
     """
     towards = direction / np.linalg.norm(direction)
     aside = np.cross(towards, [0.0, 1.0, 0.0] if abs(towards[1]) < 0.9 else [1.0, 0.0, 0.0])
@@ -36,7 +37,7 @@ def lit_share(receivers: FloatArray, normals: FloatArray, casters: FloatArray, t
     shift = np.array([1, 1, 0], np.float32) - origin * scale
     seen = casters @ (axes.T * scale)
     seen += shift
-    depth = ops.rasterize(seen, triangles, RESOLUTION, RESOLUTION).depth
+    depth = ops.rasterize(seen, triangles, RESOLUTION, RESOLUTION, cull="back", cull_first=closed).depth
     place = lifted * scale + shift
     radius = max(0.6, softness_mm * px_per_mm * float(scale))
     slack = np.float32(1.0 + 0.7 * radius)  # a tilted surface rises within the disc

@@ -241,6 +241,11 @@ def vertex_albedo(texture: FloatArray, uv: FloatArray) -> FloatArray:
                                 borderMode=cv2.BORDER_REPLICATE)[:, 0], np.float32)
 
 
+def mean_color(texture: FloatArray) -> FloatArray:
+    """(3,) mean of a texture (T, T, 3)."""
+    return np.array(cv2.mean(texture)[:3], np.float32)
+
+
 def albedo_coefficients(texture: FloatArray, model: MorphableModel) -> FloatArray:
     """(80,) albedo coefficients that come nearest to a texture (T, T, 3) linear RGB (least squares at vertices)."""
     basis = model.albedo_basis.reshape(-1, model.albedo_basis.shape[2])
