@@ -9,7 +9,7 @@ import numpy as np
 
 from rtface.ops import shading
 from rtface.synth.background import noise
-from rtface.synth.camera import motion_kernel
+from rtface.synth.camera import blur, motion_kernel
 from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.head import CLOTHES, OCCLUDER
 from rtface.synth.render import NOTHING, Drawing
@@ -50,7 +50,7 @@ def sample_softening(rng: np.random.Generator, rate: float) -> Softening:
 def defocus(behind: FloatArray, softening: Softening) -> FloatArray:
     """The background (H, W, 3) out of focus."""
     sigma = softening.background * max(behind.shape[:2])
-    return np.asarray(cv2.GaussianBlur(behind, (0, 0), sigma), np.float32) if sigma > 0.3 else behind
+    return blur(behind, sigma) if sigma > 0.3 else behind
 
 
 def held(drawing: Drawing) -> FloatArray:

@@ -274,7 +274,7 @@ class FaceFactory:
                           twin=config.clean_twin)
         pose, residual = self.fitted_pose(shot.face, shot.placed, pose)
         soft = sample_softening(rng, config.defocus_rate)
-        behind = defocus(cv2.resize(self.background(rng, config.size, config.size), (side, side)), soft)
+        behind = cv2.resize(defocus(self.background(rng, config.size, config.size), soft), (side, side))
         grain = grain_field(rng, side, side)
         stray = rng.random()
         if stray < config.glare_rate:
@@ -285,9 +285,8 @@ class FaceFactory:
         clean = None
         if config.clean_twin:
             twin = picture if not kinds else finish(shot.clean, shot.clean, behind, grain, config.size)
-            clean = (np.clip(twin, 0, 1) * 255 + 0.5).astype(np.uint8)
-        pixels = (camera.shoot(rng, picture) if config.camera
-                  else (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+            clean = camera.quantize(twin)
+        pixels = camera.shoot(rng, picture) if config.camera else camera.quantize(picture)
         return self._label(shot, person, expression, pose, light, kinds, pixels, clean, config,
                            Camera(distance_mm, residual))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,20 @@ def grid_triangles(rows: int, columns: int, *, closed: bool = False) -> IntArray
     a, b = r * columns + c, r * columns + (c + 1) % columns
     quads = np.stack([a, b, b + columns, a + columns], axis=-1).reshape(-1, 4)
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
+
+
+@lru_cache(maxsize=8)
+def _strips(count: int, points: int) -> IntArray:
+    rows = np.arange(points - 1)[:, None, None] * 2 + np.array([[0, 1, 3], [0, 3, 2]])
+    out = (np.arange(count)[:, None, None, None] * (2 * points) + rows).reshape(-1, 3).astype(np.int32)
+    out.setflags(write=False)
+    return out
+
+
+def strips(count: int, points: int) -> IntArray:
+    """(count · (points − 1) · 2, 3) triangles, read-only, of ribbons with vertices (count, points, 2 sides)."""
+    capacity = 1 << max(count - 1, 0).bit_length()
+    return _strips(capacity, points)[:count * (points - 1) * 2]
 
 
 def cross(a: FloatArray, b: FloatArray) -> FloatArray:
