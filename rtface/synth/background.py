@@ -56,9 +56,7 @@ def _textured(rng: np.random.Generator, height: int, width: int) -> FloatArray:
 
 def _between(one: FloatArray, other: FloatArray, share: FloatArray) -> FloatArray:
     """(H, W, 3) float32 mixture of two colours (3,), by shares (H, W) of the other."""
-    out = share[..., None] * (other - one)
-    out += one
-    return np.asarray(out, np.float32)
+    return np.asarray(cv2.transform(np.ascontiguousarray(share, np.float32), np.stack([other - one, one], axis=1)))
 
 
 def _clutter(rng: np.random.Generator, picture: NDArray[np.uint8]) -> None:
@@ -107,7 +105,8 @@ def procedural(rng: np.random.Generator, height: int, width: int) -> FloatArray:
         picture = drawn * np.float32(1 / 255)
     if rng.random() < 0.5:
         field = noise(rng, height, width, cells=float(rng.uniform(3, 30)), octaves=3)
-        picture = picture * (1 + float(rng.uniform(0.02, 0.15)) * field)[..., None]
+        factor = 1 + float(rng.uniform(0.02, 0.15)) * field
+        picture = cv2.multiply(picture, cv2.merge([factor] * 3))
     if rng.random() < 0.6:  # out of focus
         sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(0.04 * max(height, width)))))
         picture = blur(picture, sigma)

@@ -80,7 +80,7 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
         soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
         picture = picture + float(rng.uniform(0.2, 1.0)) * (picture - soft)
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
-    picture = np.maximum(picture, 0) * gain.astype(np.float32)
+    picture = cv2.transform(np.maximum(picture, 0), np.diag(gain))
     picture = cv2.pow(picture, float(np.exp(rng.normal(0, 0.15))))
     contrast = float(np.exp(rng.normal(0, 0.12)))
     offset = 0.5 - 0.5 * contrast + float(rng.normal(0, 0.03))

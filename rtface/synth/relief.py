@@ -155,4 +155,5 @@ def emboss(texture: FloatArray, height: FloatArray, towards: FloatArray, strengt
     side = float(np.hypot(towards[0], towards[1]))
     shade = 1 - strength * (slope_x * float(towards[0]) + slope_y * float(towards[1]))
     shade -= 0.15 * strength * (1 - side) * np.hypot(slope_x, slope_y)  # valleys lose light from the front, too
-    return np.clip(texture * np.clip(shade, 0.35, 1.6)[..., None], 0.002, 1.0)
+    np.clip(shade, 0.35, 1.6, out=shade)
+    return np.asarray(np.clip(cv2.multiply(texture, cv2.merge([shade] * 3)), 0.002, 1.0))

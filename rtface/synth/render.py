@@ -182,16 +182,17 @@ def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.
     receiving = mesh.receiving[seen]
     if light.direct < 0.05 or not receiving.any():
         return None
-    closed, open_, start = [], [], 0
-    for c in casters:
-        closed.append(c.casters[:c.closed_casters] + np.int32(start))
-        open_.append(c.casters[c.closed_casters:] + np.int32(start))
-        start += len(c.vertices)
+    vertices, triangles, closed = casters[0].vertices, casters[0].casters, casters[0].closed_casters
+    if len(casters) > 1:
+        starts = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]]).astype(np.int32)
+        pairs = list(zip(casters, starts, strict=True))
+        triangles = np.concatenate([c.casters[:c.closed_casters] + start for c, start in pairs]
+                                   + [c.casters[c.closed_casters:] + start for c, start in pairs])
+        vertices, closed = np.concatenate([c.vertices for c in casters]), sum(c.closed_casters for c in casters)
     lit = np.ones(len(seen), np.float32)
     lit[receiving] = lit_share(mesh.vertices[seen[receiving]], normals[receiving],
-                               np.concatenate([c.vertices for c in casters]), np.concatenate(closed + open_),
-                               light.direction, px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm,
-                               closed=sum(map(len, closed)))
+                               vertices, triangles, light.direction, px_per_mm=mesh.px_per_mm,
+                               softness_mm=light.softness_mm, closed=closed)
     return lit
 
 
@@ -219,14 +220,17 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
     cosine *= cosine
     cosine *= cosine
     shine = cosine * cosine * gloss  # the 24th power
+    shadow = np.float32(0)
     if lit is not None:
         facing = normals @ light.direction
         lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
-        dark = (1 - lit)[:, None] * (1 - (scatter * lit)[:, None] * SHADOW_BLEED)
-        irradiance -= dark * (light.direct * lobe)[:, None]
+        shadow = (1 - lit) * lobe * np.float32(light.direct)
         shine *= lit
     shaded = np.empty((len(mesh.vertices), 4), np.float32)  # of no consequence where nothing is seen
-    shaded[seen, :3] = mesh.albedo[seen] * (np.maximum(irradiance, 0.02) * light.tint)
+    albedo = mesh.albedo[seen]
+    for c in range(3):
+        dark = shadow if lit is None else shadow * (1 - SHADOW_BLEED[c] * scatter * lit)
+        shaded[seen, c] = albedo[:, c] * (np.maximum(irradiance[:, c] - dark, 0.02) * light.tint[c])
     shaded[seen, 3] = shine
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
     color, kind = shading.colorize(shaded, mesh.triangles, mesh.kind, mesh.uv, mesh.textured, texture,
@@ -244,11 +248,11 @@ def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) 
     quadratic = np.array([[xxyy, xy / 2, xz / 2], [xy / 2, -xxyy, yz / 2], [xz / 2, yz / 2, 3 * zz]], np.float32)
     first = normals @ np.array([x, y, z], np.float32)
     second = np.einsum("vi,vi->v", normals @ quadratic, normals) - np.float32(zz)
-    out = np.empty((len(normals), 3), np.float32)
+    out = np.empty((3, len(normals)), np.float32)
     for channel in range(3):
-        out[:, channel] = flat + first * (1 + scatter * (spread(channel, 1) - 1)) + second * (
+        out[channel] = flat + first * (1 + scatter * (spread(channel, 1) - 1)) + second * (
             1 + scatter * (spread(channel, 2) - 1))
-    return out
+    return out.T
 
 
 def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: FloatArray | None, height: int,
@@ -261,10 +265,10 @@ def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: Float
 def over(front: Drawing, back: Drawing) -> Drawing:
     """Two drawings of one picture, merged by depth."""
     nearer = front.depth < back.depth
-    color, kind, triangle_id, depth = back.color.copy(), back.kind.copy(), back.triangle_id.copy(), back.depth.copy()
-    color[nearer], kind[nearer], triangle_id[nearer], depth[nearer] = (front.color[nearer], front.kind[nearer], -1,
-                                                                       front.depth[nearer])
-    return Drawing(color, kind, triangle_id, depth)
+    mask = nearer.view(np.uint8)
+    color, kind = (np.asarray(cv2.copyTo(f, mask, b.copy())) for f, b in ((front.color, back.color),
+                                                                         (front.kind, back.kind)))
+    return Drawing(color, kind, np.where(nearer, np.int32(-1), back.triangle_id), np.minimum(front.depth, back.depth))
 
 
 def _normals(surface: Surface) -> FloatArray:
