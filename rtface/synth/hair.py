@@ -138,7 +138,7 @@ def clear_of(locks: Locks, surface: FloatArray, *, keep: bool, cell_mm: float = 
     x, y, z = np.ascontiguousarray(surface.T)
     left, top = float(x.min()) - cell_mm, float(y.min()) - cell_mm
     columns, rows = (int(np.ceil((float(a.max()) + cell_mm - low) / cell_mm)) + 1 for a, low in ((x, left), (y, top)))
-    front = np.full((rows, columns), np.inf, np.float32)
+    front: FloatArray = np.full((rows, columns), np.inf, np.float32)
     np.minimum.at(front.reshape(-1), ((y - top) / cell_mm).astype(np.int32) * columns
                   + ((x - left) / cell_mm).astype(np.int32), z)
     front = cv2.erode(front, np.ones((3, 3), np.uint8))  # the nearest of the neighbours: no gaps between points

@@ -266,8 +266,8 @@ def over(front: Drawing, back: Drawing) -> Drawing:
     """Two drawings of one picture, merged by depth."""
     nearer = front.depth < back.depth
     mask = nearer.view(np.uint8)
-    color, kind = (np.asarray(cv2.copyTo(f, mask, b.copy())) for f, b in ((front.color, back.color),
-                                                                         (front.kind, back.kind)))
+    color = np.asarray(cv2.copyTo(front.color, mask, back.color.copy()), np.float32)
+    kind = np.asarray(cv2.copyTo(front.kind, mask, back.kind.copy()), np.uint8)
     return Drawing(color, kind, np.where(nearer, np.int32(-1), back.triangle_id), np.minimum(front.depth, back.depth))
 
 
