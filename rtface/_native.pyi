@@ -13,6 +13,7 @@ def rasterize(
     width: int,
     *,
     cull: str = "none",
+    cull_first: int | None = None,
     inverse_w: _Float32 | None = None,
     threads: int = 1,
 ) -> tuple[_Float32, _Int32, _Float32]: ...
@@ -42,5 +43,29 @@ def sample_crops(
     offset: tuple[float, float, float],
     border: str = "replicate",
     border_value: int = 0,
+    threads: int = 1,
+) -> _Float32: ...
+def seen_vertices(triangles: _Int32, triangle_id: _Int32, count: int) -> npt.NDArray[np.bool_]: ...
+def colorize(
+    shaded: _Float32,
+    triangles: _Int32,
+    kinds: npt.NDArray[np.uint8],
+    uv: _Float32,
+    textured: npt.NDArray[np.bool_],
+    texture: _Float32 | None,
+    triangle_id: _Int32,
+    barycentrics: _Float32,
+    shine: _Float32,
+    *,
+    threads: int = 1,
+) -> tuple[_Float32, npt.NDArray[np.uint8]]: ...
+def encode_over(
+    color: _Float32,
+    kind: npt.NDArray[np.uint8],
+    behind: _Float32,
+    grain: _Float32,
+    grained: npt.NDArray[np.bool_],
+    curve: _Float32,
+    *,
     threads: int = 1,
 ) -> _Float32: ...

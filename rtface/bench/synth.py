@@ -13,15 +13,19 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rtface import ops
 from rtface.bench.ops import describe_machine
-from rtface.synth import generator
+from rtface.synth import camera, generator, render
 from rtface.synth.config import SynthConfig
 from rtface.synth.generator import FaceFactory
 from rtface.synth.shards import single_threaded_processes
 
-STEPS = {"sample_person": "person and skin", "place": "join and pose", "shadows": "shadows",
-         "paint": "light and colour", "finish": "compose and shrink", "segment": "masks"}
-"""Functions that the generator calls, and what they are in the table."""
+STEPS: dict[tuple[Any, str], str] = {
+    (generator, "sample_person"): "person and skin", (generator, "place"): "join and pose",
+    (generator, "paint"): "light and colour", (render, "shadows"): "shadows", (ops, "rasterize"): "raster",
+    (generator, "finish"): "compose and shrink", (generator, "segment"): "masks",
+    (camera, "shoot"): "camera"}
+"""Functions that drawing calls, and what they are in the table; what one of them spends in another is the other's."""
 
 
 def draw(seed: int, count: int, config: SynthConfig) -> dict[str, float]:
@@ -29,22 +33,26 @@ def draw(seed: int, count: int, config: SynthConfig) -> dict[str, float]:
     cv2.setNumThreads(1)
     factory = FaceFactory()
     spent: dict[str, float] = defaultdict(float)
+    inner = [0.0]  # of the functions that are under way: seconds in others of the table
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
             start = time.perf_counter()
+            inner.append(0.0)
             try:
                 return function(*arguments, **options)
             finally:
-                spent[name] += time.perf_counter() - start
+                whole = time.perf_counter() - start
+                spent[name] += whole - inner.pop()
+                inner[-1] += whole
         return call
 
     factory.generate(np.random.default_rng(0), config)  # caches
-    replaced = {name: getattr(generator, name) for name in STEPS}
+    replaced = {step: getattr(*step) for step in STEPS}
     try:
-        for name, label in STEPS.items():
-            setattr(generator, name, timed(label, replaced[name]))
+        for step, label in STEPS.items():
+            setattr(*step, timed(label, replaced[step]))
         factory.builder.surfaces = timed("shape, eyes, hair", factory.builder.surfaces)  # type: ignore[method-assign]
         factory.background = timed("background", factory.background)  # type: ignore[method-assign]
         start = time.perf_counter()
@@ -52,8 +60,8 @@ def draw(seed: int, count: int, config: SynthConfig) -> dict[str, float]:
             factory.generate(np.random.default_rng([seed, i]), config)
         spent["all"] = time.perf_counter() - start
     finally:
-        for name, function in replaced.items():
-            setattr(generator, name, function)
+        for step, function in replaced.items():
+            setattr(*step, function)
     return dict(spent)
 
 
@@ -72,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     rate = drawn / max(run["all"] for run in runs)
     mean_ms = {name: 1e3 * sum(run.get(name, 0.0) for run in runs) / drawn for name in runs[0]}
     whole = mean_ms.pop("all")
-    mean_ms["rest (raster, camera, labels)"] = whole - sum(mean_ms.values())
+    mean_ms["rest (occluders, labels, poses)"] = whole - sum(mean_ms.values())
     print(f"{drawn} samples of {options.size} px, {options.processes} processes: {rate:.1f} samples/s, "
           f"{whole:.1f} ms each")
     for name, value in sorted(mean_ms.items(), key=lambda item: -item[1]):

@@ -16,7 +16,7 @@ from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.head import NOT_FACE_REGIONS, occluder_surface
 from rtface.synth.occluders import MAKERS
 from rtface.synth.piece import Anchors
-from rtface.synth.render import encode_srgb, paint, place, sample_light, shadows
+from rtface.synth.render import encode_srgb, paint, place, sample_light
 from rtface.types import Coefficients
 
 GAMMA: Final = 2.2
@@ -60,8 +60,7 @@ class Paster:
         surfaces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind)) for piece in MAKERS[kind](rng, anchors)]
         pose = np.concatenate([coefficients.rotation[0], coefficients.scale, coefficients.translation[0]])
         things = place(surfaces, pose.astype(np.float32))
-        drawn = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
-                      lit=shadows(things, [things], light))
+        drawn = paint(things, things.rasterize(height, width), light, None, casters=[things])
         cover = (drawn.triangle_id >= 0) & (drawn.depth < np.where(head.triangle_id >= 0, head.depth, np.inf))
         alpha = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), EDGE_PX)[..., None]
         color = cv2.GaussianBlur(encode_srgb(drawn.color) * cover[..., None].astype(np.float32), (0, 0), EDGE_PX)

@@ -23,6 +23,7 @@ struct RasterizeParams {
     int64_t batch, vertices, faces;
     int32_t height, width;
     Cull cull;
+    int64_t cull_first;  // only the triangles before this one are culled
     float* depth;          // (N, H, W), +inf where empty
     int32_t* triangle_id;  // (N, H, W), -1 where empty
     float* barycentrics;   // (N, H, W, 3), 0 where empty
@@ -77,5 +78,46 @@ struct SampleCropsParams {
     int threads;
 };
 void sample_crops(const SampleCropsParams& p);
+
+// The twins of these are in rtface/ops/shading_reference.py.
+struct SeenVerticesParams {
+    const int32_t* triangles;    // (F, 3)
+    const int32_t* triangle_id;  // (H, W)
+    int64_t pixels, faces, vertices;
+    uint8_t* out;  // (V,)
+};
+// False where a triangle_id is not below F.
+bool seen_vertices(const SeenVerticesParams& p);
+
+struct ColorizeParams {
+    const float* shaded;         // (V, 4) colour and highlight
+    const int32_t* triangles;    // (F, 3)
+    const uint8_t* kinds;        // (V,)
+    const float* uv;             // (V, 2)
+    const uint8_t* textured;     // (V,)
+    const float* texture;        // (Th, Tw, 3), or null
+    const int32_t* triangle_id;  // (H, W)
+    const float* barycentrics;   // (H, W, 3)
+    float shine[3];              // colour of highlights
+    int64_t pixels, faces, texture_height, texture_width;
+    float* color;   // (H, W, 3)
+    uint8_t* kind;  // (H, W), 255 where empty
+    int threads;
+};
+// False where a triangle_id is not below F; the output is then incomplete.
+bool colorize(const ColorizeParams& p);
+
+struct EncodeOverParams {
+    const float* color;      // (H, W, 3) linear
+    const uint8_t* kind;     // (H, W), 255: nothing
+    const float* behind;     // (H, W, 3) encoded
+    const float* grain;      // (H, W)
+    const uint8_t* grained;  // (256,)
+    const float* curve;      // (steps,) over the square root of 0..1
+    int64_t pixels, steps;
+    float* out;  // (H, W, 3)
+    int threads;
+};
+void encode_over(const EncodeOverParams& p);
 
 }  // namespace rtface

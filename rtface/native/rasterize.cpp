@@ -1,6 +1,7 @@
 // Triangle rasteriser. Positions are rounded to 1/256 px, so every edge function is an integer; doubles hold these
 // integers exactly (below 2^53), which makes coverage exact, equal in every order of evaluation, and easy to vectorise.
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 
@@ -25,6 +26,14 @@ struct Slot {
     // A pixel is inside from this value on: 0 on top and left edges, else 1.
     RTFACE_METHOD double least(int i) const { return dy[i] < 0 || (dy[i] == 0 && dx[i] > 0) ? 0.0 : 1.0; }
 };
+
+#if RTFACE_LANES
+constexpr int kLanes = 4;
+typedef double Doubles __attribute__((vector_size(32)));
+typedef long long Longs __attribute__((vector_size(32)));
+typedef float Floats __attribute__((vector_size(16)));
+typedef int Ints __attribute__((vector_size(16)));
+#endif
 
 struct Snapped {
     double x, y;  // in 1/256 px; x is NaN where the vertex cannot be drawn
@@ -78,13 +87,13 @@ RTFACE_INLINE bool set_up(const Snapped* const v[3], Cull cull, int32_t height, 
 }
 
 RTFACE_CLONES
-int64_t set_up_all(const Snapped* snapped, const int32_t* triangles, int64_t faces, Cull cull, int32_t height,
-                   int32_t width, Slot* slots) {
+int64_t set_up_all(const Snapped* snapped, const int32_t* triangles, int64_t faces, Cull cull, int64_t cull_first,
+                   int32_t height, int32_t width, Slot* slots) {
     int64_t count = 0;
     for (int64_t f = 0; f < faces; ++f) {
         const Snapped* v[3] = {snapped + triangles[3 * f], snapped + triangles[3 * f + 1],
                                snapped + triangles[3 * f + 2]};
-        if (set_up(v, cull, height, width, slots[count])) slots[count++].triangle = static_cast<int32_t>(f);
+        if (set_up(v, f < cull_first ? cull : Cull::None, height, width, slots[count])) slots[count++].triangle = static_cast<int32_t>(f);
     }
     return count;
 }
@@ -107,7 +116,29 @@ void draw(const Slot* slots, int64_t count, int64_t y_begin, int64_t y_end, int6
             const double row2 = s.origin[2] + at_y * s.step_y(2);
             float* __restrict depth_row = depth + y * width;
             int32_t* __restrict id_row = ids + y * width;
-            for (int32_t x = x0; x < x1; ++x) {
+            int32_t x = x0;
+#if RTFACE_LANES
+            // Four pixels at once. The last four of the row may reach back before the triangle or over pixels that are
+            // done: nothing there is inside of it, or strictly nearer a second time.
+            for (; x < x1 && width >= kLanes; x += kLanes) {
+                const int64_t at = std::min<int64_t>(x, width - kLanes);
+                const double first = static_cast<double>(at);
+                const Doubles at_x = {first, first + 1.0, first + 2.0, first + 3.0};
+                const Doubles e0 = row0 + at_x * step0, e1 = row1 + at_x * step1, e2 = row2 + at_x * step2;
+                const Longs inside = (e0 >= least0) & (e1 >= least1) & (e2 >= least2);
+                const Floats z = __builtin_convertvector(((e0 * z0 + e1 * z1) + e2 * z2) * inverse_area, Floats);
+                Floats old_depth;
+                Ints old_id;
+                std::memcpy(&old_depth, depth_row + at, sizeof(old_depth));
+                std::memcpy(&old_id, id_row + at, sizeof(old_id));
+                const Ints wins = __builtin_convertvector(inside, Ints) & (z < old_depth);
+                const Ints new_depth = (wins & (Ints)z) | (~wins & (Ints)old_depth);
+                const Ints new_id = (wins & slot) | (~wins & old_id);
+                std::memcpy(depth_row + at, &new_depth, sizeof(new_depth));
+                std::memcpy(id_row + at, &new_id, sizeof(new_id));
+            }
+#endif
+            for (; x < x1; ++x) {
                 const double at_x = static_cast<double>(x);
                 const double e0 = row0 + at_x * step0, e1 = row1 + at_x * step1, e2 = row2 + at_x * step2;
                 const bool inside = (e0 >= least0) & (e1 >= least1) & (e2 >= least2);
@@ -158,7 +189,7 @@ void rasterize_one(const RasterizeParams& p, int64_t n, int bands, int threads) 
     std::unique_ptr<Snapped[]> snapped(new Snapped[static_cast<size_t>(p.vertices)]);
     std::unique_ptr<Slot[]> slots(new Slot[static_cast<size_t>(p.faces)]);
     snap_vertices(p.positions + 3 * n * p.vertices, inverse_w, p.vertices, snapped.get());
-    int64_t count = set_up_all(snapped.get(), p.triangles, p.faces, p.cull, p.height, p.width, slots.get());
+    int64_t count = set_up_all(snapped.get(), p.triangles, p.faces, p.cull, p.cull_first, p.height, p.width, slots.get());
 
     parallel_for(bands, threads, [&](int64_t band) {
         RowRange rows = row_range(p.height, bands, band);

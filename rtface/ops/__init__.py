@@ -40,7 +40,7 @@ class Raster(NamedTuple):
 
 
 def rasterize(positions: Float32, triangles: Int32, height: int, width: int, *, cull: Cull = "none",
-              inverse_w: Float32 | None = None, threads: int = 1) -> Raster:
+              cull_first: int | None = None, inverse_w: Float32 | None = None, threads: int = 1) -> Raster:
     """Find the nearest triangle at every pixel centre.
 
     Args:
@@ -48,6 +48,7 @@ def rasterize(positions: Float32, triangles: Int32, height: int, width: int, *, 
         triangles: (F, 3) int32, rows of ``positions``.
         height, width: sides of the picture in px, 1..32768.
         cull: ``"back"`` leaves out the triangles that look clockwise on the screen, ``"front"`` the others.
+        cull_first: only the first so many triangles are culled; None: all.
         inverse_w: (V,) or (N, V) float32, 1/w of a perspective camera, for perspective-correct barycentrics (the
             depth stays affine in the picture). None: affine barycentrics, as a scaled orthographic camera needs.
         threads: 1..256.
@@ -59,8 +60,8 @@ def rasterize(positions: Float32, triangles: Int32, height: int, width: int, *, 
     Raises:
         InputError: wrong shape, dtype, layout or option, or a vertex index outside 0..V-1.
     """
-    return Raster(*_kernels().rasterize(positions, triangles, height, width, cull=cull, inverse_w=inverse_w,
-                                        threads=threads))
+    return Raster(*_kernels().rasterize(positions, triangles, height, width, cull=cull, cull_first=cull_first,
+                                        inverse_w=inverse_w, threads=threads))
 
 
 def interpolate(attributes: Float32, triangles: Int32, triangle_id: Int32, barycentrics: Float32, *,

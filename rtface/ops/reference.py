@@ -24,7 +24,7 @@ MAX_TAPS = 8
 
 
 def rasterize(positions: Float32, triangles: Int32, height: int, width: int, *, cull: Cull = "none",
-              inverse_w: Float32 | None = None) -> Raster:
+              cull_first: int | None = None, inverse_w: Float32 | None = None) -> Raster:
     """See :func:`rtface.ops.rasterize`.
 
     Positions are whole numbers of 1/256 px, so edge functions are whole numbers and coverage is exact.
@@ -35,6 +35,8 @@ def rasterize(positions: Float32, triangles: Int32, height: int, width: int, *, 
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise InputError(f"height, width: got {height}, {width}, expected 1 to {MAX_SIDE} pixels")
     _check_choice(cull, "cull", ("none", "back", "front"))
+    if cull_first is not None and cull_first < 0:
+        raise InputError(f"cull_first: got {cull_first}, expected a number of triangles or None")
     if inverse_w is not None:
         _check(inverse_w, "inverse_w", ["float32"], [positions.shape[:-1]])
 
@@ -53,7 +55,8 @@ def rasterize(positions: Float32, triangles: Int32, height: int, width: int, *, 
             corners = triangles[f]
             if usable[corners].all():
                 _draw(f, snapped[corners].astype(np.int64), points[corners, 2],
-                      None if inverse_w is None else weights_w[corners], cull,
+                      None if inverse_w is None else weights_w[corners],
+                      cull if cull_first is None or f < cull_first else "none",
                       depth[n], triangle_id[n], barycentrics[n])
     return Raster(depth, triangle_id, barycentrics)
 

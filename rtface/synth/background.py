@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import MediaError
+from rtface.synth.camera import blur, quantize
 
 FloatArray = NDArray[Any]
 """Floating point, float32 unless said otherwise (NumPy's and OpenCV's stubs do not follow dtypes)."""
@@ -33,16 +34,15 @@ def noise(rng: np.random.Generator, height: int, width: int, *, cells: float, oc
 def random_color(rng: np.random.Generator) -> FloatArray:
     """(3,) float32 in 0..1, from gray to saturated."""
     base = rng.uniform(0.02, 1.0)
-    tint = rng.normal(0, rng.choice([0.03, 0.12, 0.3]), 3)
+    tint = rng.normal(0, (0.03, 0.12, 0.3)[rng.integers(3)], 3)
     return np.clip(base + tint, 0, 1).astype(np.float32)
 
 
 def _gradient(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    t = (x / width - 0.5) * np.cos(angle) + (y / height - 0.5) * np.sin(angle) + 0.5
-    t = np.clip(t, 0, 1)[..., None].astype(np.float32)
-    return random_color(rng) * (1 - t) + random_color(rng) * t
+    across = (np.arange(width, dtype=np.float32) / width - 0.5) * np.float32(np.cos(angle)) + 0.5
+    down = (np.arange(height, dtype=np.float32) / height - 0.5) * np.float32(np.sin(angle))
+    return _between(random_color(rng), random_color(rng), np.clip(across + down[:, None], 0, 1))
 
 
 def _textured(rng: np.random.Generator, height: int, width: int) -> FloatArray:
@@ -50,8 +50,13 @@ def _textured(rng: np.random.Generator, height: int, width: int) -> FloatArray:
                   stretch=float(np.exp(rng.normal(0, 0.8))))
     if rng.random() < 0.3:
         field = np.sin(field * rng.uniform(2, 9))
-    t = (1 / (1 + np.exp(-field * rng.uniform(0.5, 2.5))))[..., None]
-    return (random_color(rng) * (1 - t) + random_color(rng) * t).astype(np.float32)
+    share = 1 / (1 + np.exp(-field * rng.uniform(0.5, 2.5)))
+    return _between(random_color(rng), random_color(rng), share)
+
+
+def _between(one: FloatArray, other: FloatArray, share: FloatArray) -> FloatArray:
+    """(H, W, 3) float32 mixture of two colours (3,), by shares (H, W) of the other."""
+    return np.asarray(cv2.transform(np.ascontiguousarray(share, np.float32), np.stack([other - one, one], axis=1)))
 
 
 def _clutter(rng: np.random.Generator, picture: NDArray[np.uint8]) -> None:
@@ -95,16 +100,17 @@ def procedural(rng: np.random.Generator, height: int, width: int) -> FloatArray:
     """A background (H, W, 3) float32 sRGB 0..1."""
     picture = _gradient(rng, height, width) if rng.random() < 0.5 else _textured(rng, height, width)
     if rng.random() < 0.8:
-        drawn = (picture * 255 + 0.5).astype(np.uint8)
+        drawn = quantize(picture)
         _clutter(rng, drawn)
-        picture = drawn.astype(np.float32) / 255
+        picture = drawn * np.float32(1 / 255)
     if rng.random() < 0.5:
         field = noise(rng, height, width, cells=float(rng.uniform(3, 30)), octaves=3)
-        picture = picture * (1 + float(rng.uniform(0.02, 0.15)) * field)[..., None]
+        factor = 1 + float(rng.uniform(0.02, 0.15)) * field
+        picture = cv2.multiply(picture, cv2.merge([factor] * 3))
     if rng.random() < 0.6:  # out of focus
         sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(0.04 * max(height, width)))))
-        picture = cv2.GaussianBlur(picture, (0, 0), sigma)
-    return np.clip(picture, 0, 1).astype(np.float32)
+        picture = blur(picture, sigma)
+    return np.asarray(np.clip(picture, 0, 1, dtype=np.float32))
 
 
 @lru_cache(maxsize=4)

@@ -45,6 +45,22 @@ def banded(rng: np.random.Generator, picture: FloatArray) -> FloatArray:
     return np.asarray(np.round(np.clip(picture, 0, 1) * tones) / tones, np.float32)
 
 
+def quantize(picture: FloatArray) -> NDArray[Any]:
+    """0..1, cut to that, → uint8, rounded."""
+    return np.asarray(cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255))
+
+
+def blur(picture: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur of (H, W, C) by ``sigma`` px; wide ones on a smaller picture, as they leave no detail."""
+    shrink = min(8, int(sigma / 2.5))
+    if shrink < 2:
+        return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
+    height, width = picture.shape[:2]
+    small = cv2.resize(picture, (max(1, width // shrink), max(1, height // shrink)), interpolation=cv2.INTER_AREA)
+    rest = (sigma**2 - shrink**2 / 4) ** 0.5  # shrinking and enlarging blur by themselves: k²/12 and k²/6
+    return np.asarray(cv2.resize(cv2.GaussianBlur(small, (0, 0), rest / shrink), (width, height)), np.float32)
+
+
 def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
     """Take (H, W, 3) float32 sRGB 0..1 as a camera would → uint8."""
     height, width = picture.shape[:2]
@@ -64,17 +80,17 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
         soft = cv2.GaussianBlur(picture, (0, 0), 1.2)
         picture = picture + float(rng.uniform(0.2, 1.0)) * (picture - soft)
     gain = np.exp(rng.normal(0, 0.18)) * np.exp(rng.normal(0, 0.06, 3))
-    picture = np.maximum(picture, 0) * gain.astype(np.float32)
+    picture = cv2.transform(np.maximum(picture, 0), np.diag(gain))
     picture = cv2.pow(picture, float(np.exp(rng.normal(0, 0.15))))
     contrast = float(np.exp(rng.normal(0, 0.12)))
-    picture = (picture - 0.5) * contrast + 0.5 + float(rng.normal(0, 0.03))
+    offset = 0.5 - 0.5 * contrast + float(rng.normal(0, 0.03))
     film = rng.random()
     if film < 0.04:
-        picture = infrared(rng, picture)
+        picture = infrared(rng, picture * contrast + offset)
     else:
-        gray = picture @ np.array([0.299, 0.587, 0.114], np.float32)
         saturation = 0.0 if film < 0.1 else float(np.clip(rng.normal(1.0, 0.25), 0, 2))
-        picture = gray[..., None] + saturation * (picture - gray[..., None])
+        mixed = contrast * (saturation * np.eye(3) + (1 - saturation) * np.array([0.299, 0.587, 0.114]))
+        picture = cv2.transform(picture, np.hstack([mixed, np.full((3, 1), offset)]))
     if rng.random() < 0.3:
         y, x = np.ogrid[-1:1:height * 1j, -1:1:width * 1j]
         picture = picture * (1 - float(rng.uniform(0.05, 0.35)) * (x * x + y * y)).astype(np.float32)[..., None]
@@ -85,8 +101,12 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
         grain: FloatArray = rng.standard_normal((height, width, 3), dtype=np.float32)
         if rng.random() < 0.5:
             grain = cv2.GaussianBlur(grain, (0, 0), 0.7) * 2
-        picture = picture + strength * grain * (0.5 + np.sqrt(np.clip(picture, 0, 1)))
-    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+        weight = np.clip(picture, 0, 1)
+        np.sqrt(weight, out=weight)
+        weight += 0.5
+        weight *= grain
+        picture = cv2.scaleAdd(weight, strength, picture)
+    pixels = quantize(picture)
     if rng.random() < 0.6:
         quality = int(rng.uniform(25, 95))
         sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if rng.random() < 0.7 else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444

@@ -7,17 +7,20 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
+from rtface.ops import shading
 from rtface.synth.background import noise
-from rtface.synth.camera import motion_kernel
+from rtface.synth.camera import blur, motion_kernel
 from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.head import CLOTHES, OCCLUDER
-from rtface.synth.render import NOTHING, Drawing, encode_srgb
+from rtface.synth.render import NOTHING, Drawing
 from rtface.synth.shapes import FloatArray
 
 HELD: Final = ("hand", "microphone", "cup", "bar", "blob", "phone", "leaves", "head")
 """Occluders that move by themselves or stand before the plane of focus; worn things stay with the face."""
 SMOOTH: Final = (NOTHING, *(OCCLUDER + OCCLUDER_KINDS.index(name) for name in ("hand", "head")))
 """Occluders without the grain of cloth and things."""
+ENCODING: Final = (np.linspace(0, 1, 1024) ** (2 / 2.2)).astype(np.float32)
+""":func:`rtface.synth.render.encode_srgb` over the square root of linear light, to 2e-5."""
 ROUGH: Final = np.array([(kind >= OCCLUDER and kind not in SMOOTH) or kind == CLOTHES for kind in range(256)])
 
 
@@ -47,7 +50,7 @@ def sample_softening(rng: np.random.Generator, rate: float) -> Softening:
 def defocus(behind: FloatArray, softening: Softening) -> FloatArray:
     """The background (H, W, 3) out of focus."""
     sigma = softening.background * max(behind.shape[:2])
-    return np.asarray(cv2.GaussianBlur(behind, (0, 0), sigma), np.float32) if sigma > 0.3 else behind
+    return blur(behind, sigma) if sigma > 0.3 else behind
 
 
 def held(drawing: Drawing) -> FloatArray:
@@ -89,11 +92,7 @@ def finish(drawing: Drawing, under: Drawing, behind: FloatArray, grain: FloatArr
 
 
 def _over_background(drawing: Drawing, behind: FloatArray, grain: FloatArray) -> FloatArray:
-    grained = np.where(ROUGH[drawing.kind], grain, np.float32(1))
-    picture = encode_srgb(drawing.color * grained[..., None])
-    nothing = drawing.kind == NOTHING
-    picture[nothing] = behind[nothing]
-    return picture
+    return shading.encode_over(drawing.color, drawing.kind, behind, grain, ROUGH, ENCODING)
 
 
 def grain_field(rng: np.random.Generator, height: int, width: int) -> FloatArray:

@@ -18,14 +18,11 @@ from rtface.synth import background, camera, flat, labels
 from rtface.synth.compose import defocus, finish, grain_field, sample_softening
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
 from rtface.synth.head import (
-    CLOTHES,
-    EARS_NECK,
     EYE,
     FACE,
     HAIR,
     MOUTH,
     OCCLUDER,
-    SCALP,
     HeadBuilder,
     occluder_surface,
 )
@@ -37,20 +34,15 @@ from rtface.synth.render import (
     Drawing,
     Light,
     Placed,
-    kinds_of,
     over,
     paint,
     perspective,
     place,
     sample_light,
-    shadows,
 )
 from rtface.synth.shapes import FloatArray
 from rtface.types import VECTOR_SIZE
 
-CASTING = (FACE, EARS_NECK, SCALP, CLOTHES, HAIR)
-RECEIVING = (FACE, EARS_NECK, EYE, SCALP, CLOTHES)
-"""Kinds of the head that throw and that take shadows: hair is lit as a volume, the mouth has its own shade."""
 OF_FACE = np.isin(np.arange(256), (FACE, EYE, MOUTH))
 IN_OUTLINE = OF_FACE | (np.arange(256) == HAIR)
 SMALL = 256
@@ -177,25 +169,25 @@ class FaceFactory:
               twin: bool = False) -> Shot:
         """Render a person; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes the occluders.
 
-        twin: colour :attr:`Shot.clean` too where something hides the face.
+        twin: draw :attr:`Shot.clean` without the shadows of what hides the face, too.
         """
         surfaces, face = self.builder.surfaces(person, expression)
-        head = place(surfaces, pose, distance_mm=distance_mm, casting=CASTING, receiving=RECEIVING)
-        raster = ops.rasterize(head.vertices, head.triangles, height, width)
+        head = place(surfaces, pose, distance_mm=distance_mm)
+        raster = head.rasterize(height, width)
         texture = self.skin(person, expression, pose, light)
         solid = [kind for kind in kinds if kind in MAKERS]
-        clean = (paint(head, raster, light, texture, lit=shadows(head, [head], light)) if twin or not solid
-                 else kinds_of(head, raster))
-        drawing = behind = clean
+        if twin or not solid:
+            drawing = behind = clean = paint(head, raster, light, texture, casters=[head])
         if solid:
             anchors = self.builder.anchors(person, face)
             pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
                       for kind in solid for piece in MAKERS[kind](rng, anchors)]
             things = place(pieces, pose, distance_mm=distance_mm)
-            behind = paint(head, raster, light, texture, lit=shadows(head, [head, things], light))
-            before = paint(things, ops.rasterize(things.vertices, things.triangles, height, width), light, None,
-                           lit=shadows(things, [things, head], light))
+            behind = paint(head, raster, light, texture, casters=[head, things])
+            before = paint(things, things.rasterize(height, width), light, None, casters=[things, head])
             drawing = over(before, behind)
+            if not twin:
+                clean = behind
         if "head" in kinds:
             drawing = over(self._somebody(rng, pose, light, height, width), drawing)
         placed = self.place(face, pose, distance_mm)
@@ -213,9 +205,8 @@ class FaceFactory:
         side = float(rng.choice([-1, 1])) * rng.uniform(95, 165) * pose[3]
         at = pose[4:6] + np.array([side, rng.normal(10, 45) * pose[3]])
         there = np.concatenate([turned, [pose[3] * nearer], at]).astype(np.float32)
-        mesh = place(surfaces, there, distance_mm=900.0, casting=CASTING, receiving=RECEIVING)
-        drawn = paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, other.texture,
-                      lit=shadows(mesh, [mesh], light))
+        mesh = place(surfaces, there, distance_mm=900.0)
+        drawn = paint(mesh, mesh.rasterize(height, width), light, other.texture, casters=[mesh])
         kind = np.where(drawn.kind == NOTHING, drawn.kind, np.uint8(OCCLUDER + OCCLUDER_KINDS.index("head")))
         ahead = np.float32(260 * pose[3])
         return Drawing(drawn.color, kind, np.full_like(drawn.triangle_id, -1), drawn.depth - ahead)
@@ -241,20 +232,21 @@ class FaceFactory:
 
         Least squares over the front of the face (ears, neck and scalp left out); the rotation is kept.
         """
-        still = np.zeros((1, 2), np.float32)
-        flat = pose_vertices(face[None, self.outline], pose[None, :3], np.ones(1, np.float32), still)[0, :, :2]
-        seen = placed[self.outline, :2]
-        flat_mean, seen_mean = flat.mean(axis=0), seen.mean(axis=0)
-        apart = flat - flat_mean
-        scale = float((apart * (seen - seen_mean)).sum() / (apart * apart).sum())
+        rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
+        flat = rotation[:2] @ face[self.outline].T  # (2, P)
+        seen = placed[self.outline, :2].T.copy()
+        flat_mean, seen_mean = flat.mean(axis=1), seen.mean(axis=1)
+        apart, seen = flat - flat_mean[:, None], seen - seen_mean[:, None]
+        scale = float(np.vdot(apart, seen) / np.vdot(apart, apart))
         offset = seen_mean - scale * flat_mean
-        residual = float(np.sqrt((((scale * flat + offset - seen) / scale) ** 2).sum(axis=1).mean()))
+        left = apart - seen * np.float32(1 / scale)
+        residual = float(np.sqrt(np.vdot(left, left) / left.shape[1]))
         return np.concatenate([pose[:3], [scale], offset]).astype(np.float32), residual
 
     def box(self, placed: FloatArray) -> FloatArray:
         """(4,) xyxy around the face without ears and neck."""
-        points = placed[self.outline, :2]
-        return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float32)
+        points = placed[self.outline, :2].T.copy()  # the other way round is many times slower
+        return np.concatenate([points.min(axis=1), points.max(axis=1)]).astype(np.float32)
 
     def framed_pose(self, person: Person, expression: FloatArray, rotation: FloatArray, longer: float,
                     center: FloatArray) -> FloatArray:
@@ -282,7 +274,7 @@ class FaceFactory:
                           twin=config.clean_twin)
         pose, residual = self.fitted_pose(shot.face, shot.placed, pose)
         soft = sample_softening(rng, config.defocus_rate)
-        behind = defocus(cv2.resize(self.background(rng, config.size, config.size), (side, side)), soft)
+        behind = cv2.resize(defocus(self.background(rng, config.size, config.size), soft), (side, side))
         grain = grain_field(rng, side, side)
         stray = rng.random()
         if stray < config.glare_rate:
@@ -293,9 +285,8 @@ class FaceFactory:
         clean = None
         if config.clean_twin:
             twin = picture if not kinds else finish(shot.clean, shot.clean, behind, grain, config.size)
-            clean = (np.clip(twin, 0, 1) * 255 + 0.5).astype(np.uint8)
-        pixels = (camera.shoot(rng, picture) if config.camera
-                  else (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+            clean = camera.quantize(twin)
+        pixels = camera.shoot(rng, picture) if config.camera else camera.quantize(picture)
         return self._label(shot, person, expression, pose, light, kinds, pixels, clean, config,
                            Camera(distance_mm, residual))
 
@@ -332,25 +323,25 @@ class FaceFactory:
 
 def segment(shot: Shot, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Class mask and occluder kinds (size, size) uint8 of a shot."""
-    face = IN_OUTLINE[shot.clean.kind] & _inside(shot)
-    seen = OF_FACE[shot.drawing.kind]
+    def small(picture: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(cv2.resize(picture, (size, size), interpolation=cv2.INTER_NEAREST))
+
+    clean, kind = small(shot.clean.kind), small(shot.drawing.kind)
+    inside = (small(_inside(shot)) > 0) | OF_FACE[clean]
+    face, seen = IN_OUTLINE[clean] & inside, OF_FACE[kind]
     mask = np.where(face & seen, FACE_CLASS, np.where(face, OCCLUSION, BACKGROUND)).astype(np.uint8)
-    kind = shot.drawing.kind
-    occluder = np.where((kind >= OCCLUDER) & (kind != NOTHING), kind - OCCLUDER + 1, 0).astype(np.uint8)
-    shape = (size, size)
-    return (cv2.resize(mask, shape, interpolation=cv2.INTER_NEAREST),
-            cv2.resize(occluder, shape, interpolation=cv2.INTER_NEAREST))
+    return mask, np.where((kind >= OCCLUDER) & (kind != NOTHING), kind - OCCLUDER + 1, 0).astype(np.uint8)
 
 
-def _inside(shot: Shot) -> NDArray[np.bool_]:
-    """(R, R) True inside the outline of the face: jaw landmarks and the forehead, as a filled polygon.
+def _inside(shot: Shot) -> NDArray[np.uint8]:
+    """(R, R) 1 inside the outline of the face: jaw landmarks and the forehead, as a filled polygon, else 0.
 
     Pixels of hair count as face region (hidden) only there.
     """
     region = np.zeros(shot.clean.kind.shape, np.uint8)
     hull = cv2.convexHull(shot.landmarks[:, :2].astype(np.float32))[:, 0]
     cv2.fillConvexPoly(region, np.round(hull * 16).astype(np.int32), 1, shift=4)
-    return (region > 0) | OF_FACE[shot.clean.kind]
+    return region
 
 
 def landmark_visibility(shot: Shot) -> FloatArray:

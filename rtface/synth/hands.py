@@ -16,7 +16,7 @@ from rtface.errors import ModelFileError
 from rtface.paths import WEIGHTS
 from rtface.synth.background import random_color
 from rtface.synth.piece import Anchors, Piece, paint_color
-from rtface.synth.shapes import FloatArray, IntArray, Shape, ellipsoid, tube
+from rtface.synth.shapes import FloatArray, IntArray, Shape, cross, ellipsoid, tube
 
 HAND_FORMAT: Final = 1
 FINGERS: Final = ("thumb", "index", "middle", "ring", "little")
@@ -145,7 +145,7 @@ class HandModel:
             for k in range(3):
                 along = (ends[k + 1] - ends[k]) / np.linalg.norm(ends[k + 1] - ends[k])
                 towards = np.array([0.75, 0.1, 0.65]) if finger == 0 else np.array([0.0, 0.0, 1.0])
-                axis = np.cross(along, towards)
+                axis = cross(along, towards)
                 reach = (0.45, 0.55, 0.9)[k] if finger == 0 else (1.3, 1.45, 0.8)[k]
                 bend = rotation(axis / np.linalg.norm(axis), float(curl[finger]) * reach)
                 if k == 0 and finger:
@@ -203,7 +203,7 @@ def aim(fingers_up: float, palm: FloatArray) -> FloatArray:
     up = np.array([np.sin(fingers_up), -np.cos(fingers_up), 0.0])
     y = up - z * (up @ z)
     y /= np.linalg.norm(y)
-    return np.stack([np.cross(z, y), y, z], axis=1)  # a right hand's frame is left-handed
+    return np.stack([cross(z, y), y, z], axis=1)  # a right hand's frame is left-handed
 
 
 def skin_depth(surface: FloatArray, points: FloatArray, cell_mm: float = 6.0) -> FloatArray:
@@ -269,7 +269,7 @@ def grip(rng: np.random.Generator, anchors: Anchors, at: FloatArray, along: Floa
     fingers = rotation(x, float(rng.normal(0, 0.5))) @ np.array([0.75, 0.0, 0.65])
     y = fingers - x * (fingers @ x)
     y /= np.linalg.norm(y)
-    axes = np.stack([x, y, np.cross(y, x)], axis=1)
+    axes = np.stack([x, y, cross(y, x)], axis=1)
     held = (posed.joints[1] * 0.25 + posed.joints[8] * 0.75) + np.array([0, 0, radius_mm + 12.0])
     offset = (at * [-1, 1, 1] if left else at) - axes @ held
     skin = _skin(rng, model, (posed.vertices @ axes.T + offset).astype(np.float32), anchors.skin)

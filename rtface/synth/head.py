@@ -14,6 +14,7 @@ from rtface.synth.people import Person
 from rtface.synth.piece import Anchors, Piece
 from rtface.synth.render import Surface
 from rtface.synth.shapes import FloatArray
+from rtface.synth.skin import mean_color
 from rtface.synth.strands import FaceHair
 
 FACE: Final = 0
@@ -57,16 +58,18 @@ class HeadBuilder:
         tint = self.white
         if person.hair is not None:
             tint = tint.copy()
-            tint[self.face_scalp] = person.hair.color / np.maximum(person.texture.mean(axis=(0, 1)), 0.02)
+            tint[self.face_scalp] = person.hair.color / np.maximum(mean_color(person.texture), 0.02)
         surfaces = [Surface(face[0], model.triangles, tint, self.face_kind,
-                            np.full(len(self.white), person.gloss, np.float32), model.uv, face_normals, scatter=1.0)]
+                            np.full(len(self.white), person.gloss, np.float32), model.uv, face_normals, scatter=1.0,
+                            closed=True)]
         surfaces.append(self._context(person, alpha, beta, face_normals))
         surfaces.append(self._eyes(person, alpha, beta))
         interior = model.interior
         glossy = np.isin(np.array(interior.label_names)[interior.labels], ("teeth_upper", "teeth_lower", "tongue"))
         surfaces.append(Surface(model.interior_vertices(alpha, beta)[0], interior.triangles, interior.colors,
                                 np.full(len(interior.colors), MOUTH, np.uint8),
-                                np.where(glossy, 0.25, 0.0).astype(np.float32)))
+                                np.where(glossy, 0.25, 0.0).astype(np.float32), closed=True, casts=False,
+                                receives=False))
         surfaces += self.face_hair.grow(person.hair_seed, person.skin, face[0], face_normals, FACE)
         if person.hair is not None:
             surfaces.append(self._hair(person, surfaces[0], surfaces[1]))
@@ -101,7 +104,8 @@ class HeadBuilder:
         aside = (local[..., 0] / eyes.radius_mm).reshape(-1)
         shade = 1 - 0.55 * np.clip((-height - 0.12) / 0.35, 0, 1) - 0.25 * np.clip((np.abs(aside) - 0.4) / 0.4, 0, 1)
         return Surface(vertices, eyes.triangles, (color * np.maximum(shade, 0.2)[:, None]).astype(np.float32),
-                       np.full(len(vertices), EYE, np.uint8), np.full(len(vertices), 0.8, np.float32))
+                       np.full(len(vertices), EYE, np.uint8), np.full(len(vertices), 0.8, np.float32), closed=True,
+                       casts=False)
 
     def _hair(self, person: Person, face: Surface, context: Surface) -> Surface:
         assert person.hair is not None and context.normals is not None and face.normals is not None
@@ -112,11 +116,11 @@ class HeadBuilder:
         skin = np.concatenate([face.vertices, context.vertices[~self.scalp]])
         locks = clear_of(grow(rng, person.hair, scalp, normals, center, axes), skin, keep=person.hair.fringe > 0)
         return Surface(locks.vertices, locks.triangles, locks.albedo, np.full(len(locks.vertices), HAIR, np.uint8),
-                       np.full(len(locks.vertices), 0.15, np.float32), normals=locks.normals)
+                       np.full(len(locks.vertices), 0.15, np.float32), normals=locks.normals, receives=False)
 
     def anchors(self, person: Person, face: FloatArray) -> Anchors:
         """Where occluders attach."""
-        return Anchors(face[self.model.landmarks68], face[::3], person.texture.reshape(-1, 3).mean(axis=0))
+        return Anchors(face[self.model.landmarks68], face[::3], mean_color(person.texture))
 
 
 def occluder_surface(piece: Piece, kind: int) -> Surface:

@@ -77,7 +77,7 @@ def parse(head: Placed, raster: ops.Raster, drawing: Drawing, skin: SkinParams, 
     out[kind == NOTHING] = 0
     own = (kind < HAIR) & (raster.triangle_id >= 0)
     corner = head.triangles[np.maximum(raster.triangle_id, 0), 0]
-    on_map = own & (head.textured[corner] > 0.5)
+    on_map = own & (head.textured[corner])
     uv = ops.interpolate(np.ascontiguousarray(head.uv), head.triangles, raster.triangle_id, raster.barycentrics)
     classes = uv_classes(skin, 256, haired=haired)
     place = np.clip((uv[on_map] * 256).astype(np.int32), 0, 255)
@@ -93,7 +93,7 @@ def without_hair(head: Placed, height: int, width: int) -> tuple[ops.Raster, Dra
     """The head as if neither hair nor the strands of beard and brows were there (no colour): for contours."""
     first = head.triangles[:, 0]
     kind = head.kind[first]
-    rows = np.flatnonzero((kind != HAIR) & ((kind != FACE) | (head.textured[first] > 0.5)))
+    rows = np.flatnonzero((kind != HAIR) & ((kind != FACE) | head.textured[first]))
     raster = ops.rasterize(head.vertices, np.ascontiguousarray(head.triangles[rows]), height, width)
     ids = np.where(raster.triangle_id >= 0, rows[raster.triangle_id], -1).astype(np.int32)
     raster = raster._replace(triangle_id=ids)
@@ -121,7 +121,7 @@ def depth_mm(drawing: Drawing, px_per_mm: float, size: int) -> FloatArray:
 
 def normals(head: Placed, raster: ops.Raster, size: int) -> NDArray[np.int8]:
     """(size, size, 3) int8 unit normals · 127 of the head alone, camera axes; 0 where it is not."""
-    values = ops.interpolate(head.normals, head.triangles, raster.triangle_id, raster.barycentrics)
+    values = ops.interpolate(head.normals(), head.triangles, raster.triangle_id, raster.barycentrics)
     shrunk = cv2.resize(values, (size, size), interpolation=cv2.INTER_NEAREST)
     return np.asarray(np.rint(shrunk / np.maximum(np.linalg.norm(shrunk, axis=-1, keepdims=True), 1e-6) * 127), np.int8)
 

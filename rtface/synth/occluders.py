@@ -12,7 +12,7 @@ import numpy as np
 
 from rtface.synth.hands import grip, hand
 from rtface.synth.piece import Anchors, Piece, paint_color, pattern
-from rtface.synth.shapes import Shape, box, capsule, cylinder, ellipsoid, join, sheet
+from rtface.synth.shapes import Shape, box, capsule, cross, cylinder, ellipsoid, join, sheet
 from rtface.synth.wearables import WORN
 
 
@@ -114,7 +114,7 @@ def leaves(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
         out = rng.normal(size=3) * [1, 1, 0.35]
         out /= np.linalg.norm(out)
         half, width = rng.uniform(12, 32), rng.uniform(5, 14)
-        side = np.cross(out, [0, 0, 1.0]) + rng.normal(0, 0.2, 3)
+        side = cross(out, np.array([0, 0, 1.0])) + rng.normal(0, 0.2, 3)
         side /= np.linalg.norm(side)
         u, v = np.linspace(0, 1, 8)[:, None, None], np.array([-1.0, 0, 1])[None, :, None]
         grid = root + out * 2 * half * u + side * v * width * np.sin(np.pi * u ** 0.8)

@@ -124,8 +124,7 @@ def height_map(params: ReliefParams, names: tuple[str, ...], expression: FloatAr
 
     expression (64,) in the order of ``names``.
     """
-    soft, fine, _ = (np.roll(tile, params.shift, (0, 1))[:size, :size] if size <= TILE
-                     else cv2.resize(np.roll(tile, params.shift, (0, 1)), (size, size)) for tile in noise_tiles())
+    soft, fine = (_window(tile, params.shift, size) for tile in noise_tiles()[:2])
     height = params.pores_mm * fine + params.bumps_mm * soft
     fields, _ = fold_fields(size)
     for field, name in zip(fields, FOLDS, strict=True):
@@ -134,6 +133,14 @@ def height_map(params: ReliefParams, names: tuple[str, ...], expression: FloatAr
         if strength > 0.02:
             height = height - DEPTH_MM[name] * strength * field * (1 + 0.25 * soft)
     return np.asarray(height, np.float32)
+
+
+def _window(tile: FloatArray, shift: tuple[int, int], size: int) -> FloatArray:
+    """(size, size) of a periodic tile (TILE, TILE) moved by ``shift``; larger ones are enlarged."""
+    if size > TILE:
+        return np.asarray(cv2.resize(np.roll(tile, shift, (0, 1)), (size, size)), np.float32)
+    rows, columns = ((np.arange(size) - s) % TILE for s in shift)
+    return tile[rows[:, None], columns]
 
 
 def emboss(texture: FloatArray, height: FloatArray, towards: FloatArray, strength: float) -> FloatArray:
@@ -148,4 +155,5 @@ def emboss(texture: FloatArray, height: FloatArray, towards: FloatArray, strengt
     side = float(np.hypot(towards[0], towards[1]))
     shade = 1 - strength * (slope_x * float(towards[0]) + slope_y * float(towards[1]))
     shade -= 0.15 * strength * (1 - side) * np.hypot(slope_x, slope_y)  # valleys lose light from the front, too
-    return np.clip(texture * np.clip(shade, 0.35, 1.6)[..., None], 0.002, 1.0)
+    np.clip(shade, 0.35, 1.6, out=shade)
+    return np.asarray(np.clip(cv2.multiply(texture, cv2.merge([shade] * 3)), 0.002, 1.0))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from rtface import ops
 from rtface.geometry import rotation_matrices, spherical_harmonics
+from rtface.ops import shading
 from rtface.synth.shadow import lit_share
 from rtface.synth.shapes import FloatArray, IntArray
 
@@ -33,6 +33,12 @@ class Surface(NamedTuple):
     """(V, 3) unit; None = computed from the triangles."""
     scatter: float = 0.0
     """1: light spreads below the surface as in skin; 0: it does not; nothing in between."""
+    closed: bool = False
+    """Nobody ever sees its back: triangles that look away are not drawn."""
+    casts: bool = True
+    """Throws shadows."""
+    receives: bool = True
+    """Shadows fall on it."""
 
 
 class Light(NamedTuple):
@@ -83,23 +89,40 @@ class Placed(NamedTuple):
 
     vertices: FloatArray
     """(V, 3) px, depth px."""
-    normals: FloatArray
-    """(V, 3) unit, camera axes, towards the camera where a sheet shows its back."""
+    own_normals: FloatArray
+    """(V, 3) unit, head space; see :meth:`normals`."""
+    rotation: FloatArray
+    """(3, 3) camera from head."""
     triangles: IntArray
-    """(F, 3)."""
+    """(F, 3); those of closed surfaces come first."""
+    closed: int
+    """How many these are."""
     albedo: FloatArray
     kind: NDArray[np.uint8]
     gloss: FloatArray
     uv: FloatArray
-    textured: FloatArray
-    """(V,) 1 where ``uv`` counts."""
+    textured: NDArray[np.bool_]
+    """(V,) where ``uv`` counts."""
     scatter: FloatArray
     """(V,) 1 where light spreads below the surface, else 0."""
     px_per_mm: float
     casters: IntArray
-    """Triangles that cast shadows."""
-    receivers: NDArray[np.intp]
-    """Vertices that shadows fall on."""
+    """Triangles that cast shadows; those of closed surfaces come first."""
+    closed_casters: int
+    """How many these are."""
+    receiving: NDArray[np.bool_]
+    """(V,) where shadows fall."""
+
+    def normals(self, rows: NDArray[np.intp] | slice = slice(None)) -> FloatArray:
+        """(rows, 3) unit, camera axes, towards the camera where a sheet shows its back."""
+        turned = self.own_normals[rows] @ self.rotation.T
+        away = turned[:, 2] > 0.15
+        turned[away] = -turned[away]
+        return turned
+
+    def rasterize(self, height: int, width: int) -> ops.Raster:
+        """What is nearest at every pixel."""
+        return ops.rasterize(self.vertices, self.triangles, height, width, cull="back", cull_first=self.closed)
 
 
 def perspective(points: FloatArray, scale: float, distance_mm: float) -> FloatArray:
@@ -108,58 +131,68 @@ def perspective(points: FloatArray, scale: float, distance_mm: float) -> FloatAr
     Far parts shrink by distance / (distance + z); depth stays as it is. Infinity is the scaled orthographic camera.
     """
     if np.isfinite(distance_mm):
-        depth = np.maximum(points[:, 2:] / np.float32(scale) / np.float32(distance_mm), -0.8)
-        points[:, :2] /= 1 + depth
+        nearer = points[:, 2] * np.float32(1 / (scale * distance_mm))
+        np.maximum(nearer, -0.8, out=nearer)
+        nearer += 1
+        np.reciprocal(nearer, out=nearer)
+        points[:, 0] *= nearer
+        points[:, 1] *= nearer
     return points
 
 
-def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.inf,
-          casting: tuple[int, ...] | None = None, receiving: tuple[int, ...] | None = None) -> Placed:
-    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px, seen from ``distance_mm``.
-
-    casting, receiving: kinds that take part in shadows; None: all.
-    """
+def place(surfaces: list[Surface], pose: FloatArray, *, distance_mm: float = np.inf) -> Placed:
+    """Join surfaces under a pose (6,) pitch, yaw, roll rad, f px/mm, t_x, t_y px, seen from ``distance_mm``."""
+    surfaces = sorted(surfaces, key=lambda s: not s.closed)
     counts = [len(s.vertices) for s in surfaces]
-    offsets = np.cumsum([0, *counts[:-1]])
-    triangles = np.ascontiguousarray(np.concatenate([s.triangles + o for s, o in zip(surfaces, offsets, strict=True)]),
-                                     np.int32)
+    parts = [s.triangles + np.int32(o) for s, o in zip(surfaces, np.cumsum([0, *counts[:-1]]), strict=True)]
+    casting = [t for s, t in zip(surfaces, parts, strict=True) if s.casts] or [np.zeros((0, 3), np.int32)]
     rotation = rotation_matrices(pose[None, :3].astype(np.float32))[0]
-    vertices = (np.concatenate([s.vertices for s in surfaces]) @ rotation.T) * pose[3]
+    vertices = np.concatenate([s.vertices for s in surfaces], dtype=np.float32) @ (rotation.T * np.float32(pose[3]))
     vertices = perspective(vertices, float(pose[3]), distance_mm)
-    vertices[:, :2] += pose[4:6]
-    normals = np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces]) @ rotation.T
-    normals = normals * np.where(normals[:, 2:] > 0.15, -1.0, 1.0).astype(np.float32)
-    kinds = np.concatenate([s.kind for s in surfaces])
-    every = range(256)
-    cast = np.ascontiguousarray(triangles[_among(casting or every)[kinds[triangles[:, 0]]]])
-    receive = np.flatnonzero(_among(receiving or every)[kinds])
-    return Placed(np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(normals, np.float32), triangles,
-                  np.concatenate([s.albedo for s in surfaces]), kinds, np.concatenate([s.gloss for s in surfaces]),
-                  np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
-                                  for c, s in zip(counts, surfaces, strict=True)]),
-                  np.concatenate([np.full(c, s.uv is not None, np.float32)
-                                  for c, s in zip(counts, surfaces, strict=True)]),
-                  np.concatenate([np.full(c, s.scatter, np.float32) for c, s in zip(counts, surfaces, strict=True)]),
-                  float(pose[3]), cast, receive)
+    vertices[:, 0] += np.float32(pose[4])
+    vertices[:, 1] += np.float32(pose[5])
+
+    def each(values: list[Any], dtype: Any) -> NDArray[Any]:
+        return np.repeat(np.array(values, dtype), counts)
+
+    return Placed(vertices, np.concatenate([_normals(s) if s.normals is None else s.normals for s in surfaces],
+                                           dtype=np.float32), rotation,
+                  np.ascontiguousarray(np.concatenate(parts)), sum(len(s.triangles) for s in surfaces if s.closed),
+                  np.concatenate([s.albedo for s in surfaces], dtype=np.float32),
+                  np.concatenate([s.kind for s in surfaces]), np.concatenate([s.gloss for s in surfaces]),
+                  np.ascontiguousarray(np.concatenate([s.uv if s.uv is not None else np.zeros((c, 2), np.float32)
+                                                       for c, s in zip(counts, surfaces, strict=True)]), np.float32),
+                  each([s.uv is not None for s in surfaces], np.bool_), each([s.scatter for s in surfaces], np.float32),
+                  float(pose[3]), np.ascontiguousarray(np.concatenate(casting)),
+                  sum(len(s.triangles) for s in surfaces if s.closed and s.casts),
+                  each([s.receives for s in surfaces], np.bool_))
 
 
-def _among(kinds: Iterable[int]) -> NDArray[np.bool_]:
-    """(256,) True for these kinds: a table is many times faster than np.isin."""
-    table = np.zeros(256, np.bool_)
-    table[list(kinds)] = True
-    return table
+def visible(mesh: Placed, raster: ops.Raster) -> NDArray[np.intp]:
+    """(S,) the vertices that some pixel shows; only these need light."""
+    return np.flatnonzero(shading.seen_vertices(mesh.triangles, raster.triangle_id, len(mesh.vertices)))
 
 
-def shadows(mesh: Placed, casters: list[Placed], light: Light) -> FloatArray | None:
-    """(V,) share of the main light that reaches each vertex; None where there is no main light to speak of."""
-    if light.direct < 0.05 or not len(mesh.receivers):
+def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.intp],
+            normals: FloatArray) -> FloatArray | None:
+    """(S,) share of the main light that reaches the vertices ``seen``; None where there is none to speak of.
+
+    normals (S, 3) of these vertices.
+    """
+    receiving = mesh.receiving[seen]
+    if light.direct < 0.05 or not receiving.any():
         return None
-    offsets = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]])
-    triangles = np.concatenate([c.casters + o for c, o in zip(casters, offsets, strict=True)]).astype(np.int32)
-    lit = np.ones(len(mesh.vertices), np.float32)
-    lit[mesh.receivers] = lit_share(mesh.vertices[mesh.receivers], mesh.normals[mesh.receivers],
-                                    np.concatenate([c.vertices for c in casters]), triangles, light.direction,
-                                    px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm)
+    vertices, triangles, closed = casters[0].vertices, casters[0].casters, casters[0].closed_casters
+    if len(casters) > 1:
+        starts = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]]).astype(np.int32)
+        pairs = list(zip(casters, starts, strict=True))
+        triangles = np.concatenate([c.casters[:c.closed_casters] + start for c, start in pairs]
+                                   + [c.casters[c.closed_casters:] + start for c, start in pairs])
+        vertices, closed = np.concatenate([c.vertices for c in casters]), sum(c.closed_casters for c in casters)
+    lit = np.ones(len(seen), np.float32)
+    lit[receiving] = lit_share(mesh.vertices[seen[receiving]], normals[receiving],
+                               vertices, triangles, light.direction, px_per_mm=mesh.px_per_mm,
+                               softness_mm=light.softness_mm, closed=closed)
     return lit
 
 
@@ -171,33 +204,38 @@ def kinds_of(mesh: Placed, raster: ops.Raster) -> Drawing:
 
 
 def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | None, *,
-          lit: FloatArray | None = None) -> Drawing:
-    """Colour what was rasterised.
+          casters: list[Placed]) -> Drawing:
+    """Colour what was rasterised, with the shadows that ``casters`` throw.
 
-    texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``. lit: from :func:`shadows`.
+    texture: (T, T, 3) float32 linear RGB for surfaces with ``uv``.
     """
-    irradiance = irradiated(mesh.normals, mesh.scatter, light.harmonics)
+    seen = visible(mesh, raster)
+    normals, gloss, scatter = mesh.normals(seen), mesh.gloss[seen], mesh.scatter[seen]
+    lit = shadows(mesh, casters, light, seen, normals)
+    irradiance = irradiated(normals, scatter, light.harmonics)
     half = light.direction + np.array([0.0, 0.0, -1.0], np.float32)
     half /= np.linalg.norm(half)
-    shine = np.maximum(mesh.normals @ half, 0.0) ** 24 * mesh.gloss
+    cosine = np.maximum(normals @ half, 0.0)
+    cosine *= cosine * cosine
+    cosine *= cosine
+    cosine *= cosine
+    shine = cosine * cosine * gloss  # the 24th power
+    shadow = np.float32(0)
     if lit is not None:
-        facing = mesh.normals @ light.direction
+        facing = normals @ light.direction
         lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
-        dark = (1 - lit)[:, None] * (1 - (mesh.scatter * lit)[:, None] * SHADOW_BLEED)
-        irradiance = irradiance - dark * (light.direct * lobe)[:, None]
+        shadow = (1 - lit) * lobe * np.float32(light.direct)
         shine *= lit
-    shading = np.maximum(irradiance, 0.02) * light.tint
-    attributes = np.concatenate([mesh.albedo * shading, shine[:, None], mesh.uv, mesh.textured[:, None]],
-                                axis=1).astype(np.float32)
-    values = ops.interpolate(attributes, mesh.triangles, raster.triangle_id, raster.barycentrics)
-    color = np.ascontiguousarray(values[..., :3])
-    if texture is not None:
-        on = values[..., 6] > 0.5
-        looked_up = ops.sample_texture(texture, np.ascontiguousarray(values[..., 4:6]), mask=on)
-        np.multiply(color, looked_up, out=color, where=on[..., None])
+    shaded = np.empty((len(mesh.vertices), 4), np.float32)  # of no consequence where nothing is seen
+    albedo = mesh.albedo[seen]
+    for c in range(3):
+        dark = shadow if lit is None else shadow * (1 - SHADOW_BLEED[c] * scatter * lit)
+        shaded[seen, c] = albedo[:, c] * (np.maximum(irradiance[:, c] - dark, 0.02) * light.tint[c])
+    shaded[seen, 3] = shine
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
-    color += values[..., 3:4] * shine_color
-    return kinds_of(mesh, raster)._replace(color=color)
+    color, kind = shading.colorize(shaded, mesh.triangles, mesh.kind, mesh.uv, mesh.textured, texture,
+                                   raster.triangle_id, raster.barycentrics, shine_color)
+    return Drawing(color, kind, raster.triangle_id, raster.depth)
 
 
 def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) -> FloatArray:
@@ -210,27 +248,27 @@ def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) 
     quadratic = np.array([[xxyy, xy / 2, xz / 2], [xy / 2, -xxyy, yz / 2], [xz / 2, yz / 2, 3 * zz]], np.float32)
     first = normals @ np.array([x, y, z], np.float32)
     second = np.einsum("vi,vi->v", normals @ quadratic, normals) - np.float32(zz)
-    out = np.empty((len(normals), 3), np.float32)
-    solid = scatter == 0
+    out = np.empty((3, len(normals)), np.float32)
     for channel in range(3):
-        damped = np.where(solid, 1, spread(channel, 1)), np.where(solid, 1, spread(channel, 2))
-        out[:, channel] = flat + first * damped[0] + second * damped[1]
-    return out
+        out[channel] = flat + first * (1 + scatter * (spread(channel, 1) - 1)) + second * (
+            1 + scatter * (spread(channel, 2) - 1))
+    return out.T
 
 
 def draw(surfaces: list[Surface], pose: FloatArray, light: Light, texture: FloatArray | None, height: int,
          width: int) -> Drawing:
     """Surfaces under a pose (6,) in an H × W picture, with the shadows that they cast on themselves."""
     mesh = place(surfaces, pose)
-    return paint(mesh, ops.rasterize(mesh.vertices, mesh.triangles, height, width), light, texture,
-                 lit=shadows(mesh, [mesh], light))
+    return paint(mesh, mesh.rasterize(height, width), light, texture, casters=[mesh])
 
 
 def over(front: Drawing, back: Drawing) -> Drawing:
     """Two drawings of one picture, merged by depth."""
     nearer = front.depth < back.depth
-    return Drawing(np.where(nearer[..., None], front.color, back.color), np.where(nearer, front.kind, back.kind),
-                   np.where(nearer, -1, back.triangle_id).astype(np.int32), np.minimum(front.depth, back.depth))
+    mask = nearer.view(np.uint8)
+    color = np.asarray(cv2.copyTo(front.color, mask, back.color.copy()), np.float32)
+    kind = np.asarray(cv2.copyTo(front.kind, mask, back.kind.copy()), np.uint8)
+    return Drawing(color, kind, np.where(nearer, np.int32(-1), back.triangle_id), np.minimum(front.depth, back.depth))
 
 
 def _normals(surface: Surface) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,17 +29,38 @@ def grid_triangles(rows: int, columns: int, *, closed: bool = False) -> IntArray
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).astype(np.int32)
 
 
+@lru_cache(maxsize=8)
+def _strips(count: int, points: int) -> IntArray:
+    rows = np.arange(points - 1)[:, None, None] * 2 + np.array([[0, 1, 3], [0, 3, 2]])
+    out = (np.arange(count)[:, None, None, None] * (2 * points) + rows).reshape(-1, 3).astype(np.int32)
+    out.setflags(write=False)
+    return out
+
+
+def strips(count: int, points: int) -> IntArray:
+    """(count · (points − 1) · 2, 3) triangles, read-only, of ribbons with vertices (count, points, 2 sides)."""
+    capacity = 1 << max(count - 1, 0).bit_length()
+    return _strips(capacity, points)[:count * (points - 1) * 2]
+
+
+def cross(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Cross products of (..., 3) and (..., 3), in a fraction of np.cross' time for few vectors."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
+
+
 def frames_along(path: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Two unit vectors (P, 3) across a polyline (P, 3), turning as little as possible."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-6)
-    first = np.cross(tangent[0], [0.0, 0.0, 1.0] if abs(tangent[0][2]) < 0.9 else [0.0, 1.0, 0.0])
+    first = cross(tangent[0], np.array([0.0, 0.0, 1.0] if abs(tangent[0][2]) < 0.9 else [0.0, 1.0, 0.0]))
     side = np.empty_like(path)
     side[0] = first / np.linalg.norm(first)
     for i in range(1, len(path)):
         across = side[i - 1] - tangent[i] * np.dot(side[i - 1], tangent[i])
         side[i] = across / max(float(np.linalg.norm(across)), 1e-6)
-    return side, np.cross(tangent, side)
+    return side, cross(tangent, side)
 
 
 def tube(path: FloatArray, radius: float | FloatArray, *, sides: int = 8, flatten: float = 1.0) -> Shape:

@@ -26,6 +26,9 @@ SHARD = 250
 FORMAT = 1
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What libraries of linear algebra read when they are loaded."""
+MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28),
+                   "MALLOC_TOP_PAD_": str(2**24)}
+"""glibc (others do not read them): memory of pictures is kept for the next one, fresh pages cost more than drawing."""
 
 
 def encode(pixels: NDArray[Any], quality: int = 93) -> bytes:
@@ -97,13 +100,14 @@ def _write_shard(path: Path, arguments: tuple[Any, ...]) -> Path:
 
 @contextmanager
 def single_threaded_processes(count: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of fresh processes whose linear algebra uses one thread each.
+    """A pool of fresh processes whose linear algebra uses one thread each, and which keep the memory they had.
 
     Left alone, every process' OpenBLAS keeps as many threads spinning as there are cores, and processes slow each other
     down; the libraries read their settings when they are loaded, hence "spawn".
     """
-    before = {name: os.environ.get(name) for name in THREAD_SETTINGS}
-    os.environ.update(dict.fromkeys(THREAD_SETTINGS, "1"))
+    settings = dict.fromkeys(THREAD_SETTINGS, "1") | MEMORY_SETTINGS
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
         with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
             yield pool

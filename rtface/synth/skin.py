@@ -7,6 +7,7 @@ lashes, beard and make-up are painted over it. Nothing here is measured from pho
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import cv2
@@ -149,14 +150,17 @@ def paint_texture(params: SkinParams, size: int = 256, *, maps: SkinMaps | None 
     blood += params.lips * smoothstep(maps.lip_distance, 0.6, -2.4)
     blood += 1.6 * maps.inner_rim + 1.5 * maps.mouth_inside
     shade = 1 - 0.45 * params.occlusion * maps.occlusion
-    out = np.exp(-(melanin[..., None] * MELANIN + blood[..., None] * HAEMOGLOBIN)) * BASE
-    out *= shade[..., None]
+    out = np.empty((3, size, size), np.float32)  # planes: NumPy is many times slower along an axis of three
+    for plane, base, dark, red in zip(out, BASE, MELANIN, HAEMOGLOBIN, strict=True):
+        np.exp(melanin * -dark - blood * red, out=plane)
+        plane *= shade * base
     _make_up(out, params, maps)
     _beard(out, params, maps, soft, fine, streaks)
     _scalp(out, params, maps, soft, streaks)
     _lashes(out, params, maps)
     _brows(out, params, maps)
-    return np.clip(out, 0.003, 1.0, out=out)
+    np.clip(out, 0.003, 1.0, out=out)
+    return np.asarray(cv2.merge(list(out)), np.float32)
 
 
 def _window(tile: FloatArray, shift: tuple[int, int], size: int) -> FloatArray:
@@ -167,7 +171,9 @@ def _window(tile: FloatArray, shift: tuple[int, int], size: int) -> FloatArray:
 
 
 def _blend(out: FloatArray, cover: NDArray[np.float32], color: Color) -> None:
-    out += cover[..., None] * (np.array(color, np.float32) - out)
+    """Paint over the planes (3, S, S), in place."""
+    for plane, value in zip(out, color, strict=True):
+        plane += cover * (np.float32(value) - plane)
 
 
 def _make_up(out: FloatArray, params: SkinParams, maps: SkinMaps) -> None:
@@ -227,9 +233,9 @@ def brow_cover(params: SkinParams, size: int, *, maps: SkinMaps | None = None
 
 
 def _brows(out: FloatArray, params: SkinParams, maps: SkinMaps) -> None:
-    flat = out.reshape(-1, 3)
     for texels, cover in brow_cover(params, maps.size, maps=maps):
-        flat[texels] += cover[:, None] * (np.array(params.brow_color, np.float32) - flat[texels])
+        for plane, value in zip(out.reshape(3, -1), params.brow_color, strict=True):
+            plane[texels] += cover * (np.float32(value) - plane[texels])
 
 
 def vertex_albedo(texture: FloatArray, uv: FloatArray) -> FloatArray:
@@ -240,10 +246,22 @@ def vertex_albedo(texture: FloatArray, uv: FloatArray) -> FloatArray:
                                 borderMode=cv2.BORDER_REPLICATE)[:, 0], np.float32)
 
 
+def mean_color(texture: FloatArray) -> FloatArray:
+    """(3,) mean of a texture (T, T, 3)."""
+    return np.array(cv2.mean(texture)[:3], np.float32)
+
+
 def albedo_coefficients(texture: FloatArray, model: MorphableModel) -> FloatArray:
     """(80,) albedo coefficients that come nearest to a texture (T, T, 3) linear RGB (least squares at vertices)."""
     basis = model.albedo_basis.reshape(-1, model.albedo_basis.shape[2])
     rest = (vertex_albedo(texture, model.uv) - model.albedo_mean).ravel()
     if model.level == 1:  # the modes are orthogonal there
-        return np.asarray(rest @ basis / np.maximum((basis ** 2).sum(axis=0), 1e-12), np.float32)
+        return np.asarray(rest @ basis / _squared_lengths(model), np.float32)
     return np.asarray(np.linalg.lstsq(basis, rest, rcond=None)[0], np.float32)
+
+
+@lru_cache(maxsize=2)
+def _squared_lengths(model: MorphableModel) -> FloatArray:
+    """(80,) of the albedo's modes."""
+    basis = model.albedo_basis.reshape(-1, model.albedo_basis.shape[2])
+    return np.maximum((basis ** 2).sum(axis=0), 1e-12)

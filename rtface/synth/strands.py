@@ -8,7 +8,7 @@ import numpy as np
 
 from rtface.morphable import MorphableModel
 from rtface.synth.render import Surface
-from rtface.synth.shapes import FloatArray
+from rtface.synth.shapes import FloatArray, cross, strips
 from rtface.synth.skin import SkinParams, brow_cover
 from rtface.synth.skin_maps import skin_maps, smoothstep
 
@@ -29,16 +29,13 @@ def ribbons(roots: FloatArray, directions: FloatArray, bend: FloatArray, length_
     """
     along = np.linspace(0, 1, POINTS, dtype=np.float32)[None, :, None]
     path = roots[:, None] + (directions[:, None] * along + 0.5 * bend[:, None] * along**2) * length_mm[:, None, None]
-    tangent = np.gradient(path, axis=1)
-    across = np.cross(tangent, normals[:, None])
-    across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-6)
+    across = cross(directions[:, None] + bend[:, None] * along, normals[:, None])
+    across /= np.maximum(np.sqrt(np.einsum("pkc,pkc->pk", across, across)), 1e-6)[..., None]
     half = np.linspace(1.0, 0.25, POINTS, dtype=np.float32)[None, :, None] * width_mm / 2
     sides = np.stack([path - across * half, path + across * half], axis=2)
-    rows = np.arange(POINTS - 1)[:, None, None] * 2 + np.array([[0, 1, 3], [0, 3, 2]])
-    triangles = np.arange(len(roots))[:, None, None, None] * (2 * POINTS) + rows
     each = 2 * POINTS
     count = len(roots) * each
-    return Surface(np.ascontiguousarray(sides.reshape(-1, 3), np.float32), triangles.reshape(-1, 3).astype(np.int32),
+    return Surface(np.ascontiguousarray(sides.reshape(-1, 3), np.float32), strips(len(roots), POINTS),
                    np.repeat(colors, each, axis=0).astype(np.float32), np.full(count, kind, np.uint8),
                    np.full(count, 0.05, np.float32), normals=np.repeat(normals, each, axis=0).astype(np.float32))
 

@@ -40,6 +40,7 @@ WRONG = [
     ("rasterize", (P, F, 0, 4), {}, "height, width"),
     ("rasterize", (P, F, 4, 40000), {}, "height, width"),
     ("rasterize", (P, F, 4, 4), {"cull": "both"}, "cull"),
+    ("rasterize", (P, F, 4, 4), {"cull": "back", "cull_first": -1}, "cull_first"),
     ("rasterize", (P, F, 4, 4), {"inverse_w": np.ones(3, np.float32)}, "inverse_w"),
     ("rasterize", (P[None], F, 4, 4), {"inverse_w": np.ones(4, np.float32)}, "inverse_w"),
     ("interpolate", (P.astype(np.float16), F, IDS, B), {}, "attributes"),

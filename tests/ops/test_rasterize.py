@@ -27,11 +27,12 @@ def square(size, splits=1):
     return vertices, triangles.astype(np.int32)
 
 
+@pytest.mark.parametrize("cull_first", [None, 25])
 @pytest.mark.parametrize("cull", ["none", "back", "front"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_random_triangles_equal_the_twin_bit_by_bit(random_mesh, cull, threads):
-    got = ops.rasterize(*random_mesh, 48, 64, cull=cull, threads=threads)
-    assert_same(got, reference.rasterize(*random_mesh, 48, 64, cull=cull))
+def test_random_triangles_equal_the_twin_bit_by_bit(random_mesh, cull, cull_first, threads):
+    got = ops.rasterize(*random_mesh, 48, 64, cull=cull, cull_first=cull_first, threads=threads)
+    assert_same(got, reference.rasterize(*random_mesh, 48, 64, cull=cull, cull_first=cull_first))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -1,6 +1,8 @@
 """What the drawn cameras do to a picture."""
 
+import cv2
 import numpy as np
+import pytest
 
 from rtface.synth import camera
 
@@ -37,3 +39,18 @@ def test_a_shot_is_the_same_for_the_same_seed_and_differs_between_seeds():
     pictures = [camera.shoot(np.random.default_rng(s), ramp()) for s in (1, 1, 2)]
     assert pictures[0].dtype == np.uint8 and np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
+
+
+@pytest.mark.parametrize("sigma", [1.0, 5.0, 9.0, 20.0])
+def test_wide_blurs_on_small_pictures_are_the_same_to_the_eye(sigma):
+    blocks = np.random.default_rng(0).random((16, 20, 3)).repeat(12, axis=0).repeat(12, axis=1).astype(np.float32)
+    exact = cv2.GaussianBlur(blocks, (0, 0), sigma)
+    got = camera.blur(blocks, sigma)
+    assert got.shape == blocks.shape and got.dtype == np.float32
+    assert np.abs(got - exact).mean() < 0.005 and np.abs(got - exact).max() < 0.08  # most at the border
+    assert exact.std() == pytest.approx(got.std(), rel=0.03)
+
+
+def test_quantizing_rounds_and_cuts():
+    picture = np.array([[[-0.5, 0.0, 0.499 / 255], [0.6 / 255, 1.0, 1.7]]], np.float32)
+    assert camera.quantize(picture).tolist() == [[[0, 0, 0], [1, 255, 255]]]

@@ -9,9 +9,9 @@ from rtface.synth.hair import SEGMENTS, Locks, clear_of
 from rtface.synth.head import occluder_surface
 from rtface.synth.piece import Piece
 from rtface.synth.relief import DEPTH_MM, FOLDED_BY, FOLDS, ReliefParams, emboss, fold_fields, height_map
-from rtface.synth.render import Light, draw, irradiated, over
+from rtface.synth.render import Light, draw, irradiated, over, place
 from rtface.synth.shadow import lit_share
-from rtface.synth.shapes import box
+from rtface.synth.shapes import box, cross, strips
 
 DOWN_LEFT = np.array([0.6, -0.6, -0.53], np.float32)
 
@@ -149,3 +149,38 @@ def test_light_spreads_in_skin_red_most_and_nowhere_else():
     soft = irradiated(normals, np.ones(500, np.float32), harmonics)
     contrast = soft.std(axis=0)
     assert contrast[0] < contrast[1] < contrast[2] < hard[:, 0].std() and contrast[0] > 0.9 * hard[:, 0].std()
+
+
+def test_closed_surfaces_come_first_and_only_their_backs_are_left_out():
+    pose = np.array([0, 0, 0, 1, 32, 32], np.float32)
+    corners = np.array([[-20, -20, 0], [-20, 20, 0], [20, -20, 0]], np.float32)
+    kinds = {}
+    for name, order in (("towards", [[0, 1, 2]]), ("away", [[0, 2, 1]])):
+        for closed in (True, False):
+            sheet = occluder_surface(Piece(box(np.zeros(3), np.eye(3)), np.full(3, 0.5, np.float32), 0.0), 0)
+            sheet = sheet._replace(vertices=corners, triangles=np.array(order, np.int32),
+                                   albedo=np.ones((3, 3), np.float32),
+                                   kind=np.zeros(3, np.uint8), gloss=np.zeros(3, np.float32), closed=closed)
+            thing = occluder_surface(Piece(box(np.array([0.0, 0, 500]), np.eye(3)), np.ones(3, np.float32), 0.0), 1)
+            mesh = place([thing, sheet], pose)
+            assert mesh.closed == (1 if closed else 0) and mesh.closed_casters == mesh.closed
+            assert mesh.triangles[0].max() < (3 if closed else 8)
+            kinds[name, closed] = mesh.rasterize(64, 64).triangle_id[20, 20] >= 0
+    assert kinds == {("towards", True): True, ("towards", False): True, ("away", True): False, ("away", False): True}
+
+
+def test_what_does_not_cast_or_receive_has_no_shadow():
+    pose = np.array([0, 0, 0, 1, 32, 32], np.float32)
+    things = [occluder_surface(Piece(box(np.array([x, 0, 0]), np.eye(3) * 5), np.ones(3, np.float32), 0.0), 0)
+              for x in (-10.0, 10.0)]
+    mesh = place([things[0]._replace(casts=False), things[1]._replace(receives=False)], pose)
+    each = len(things[0].vertices)
+    assert len(mesh.casters) == len(things[1].triangles) and mesh.casters.min() >= each
+    np.testing.assert_array_equal(mesh.receiving, np.arange(2 * each) < each)
+
+
+def test_strips_are_two_triangles_per_piece_of_every_ribbon():
+    np.testing.assert_array_equal(strips(2, 2), [[0, 1, 3], [0, 3, 2], [4, 5, 7], [4, 7, 6]])
+    assert strips(0, 4).shape == (0, 3) and strips(5, 4).shape == (30, 3) and strips(5, 4).max() == 39
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 5, 3))
+    np.testing.assert_allclose(cross(a, b), np.cross(a, b))

@@ -20,9 +20,13 @@ def test_parts_add_up_and_nothing_stays_patched(capsys):
 
 
 def test_drawing_processes_use_one_thread_each_and_the_parent_keeps_its_own(monkeypatch):
+    for name in shards.MEMORY_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     with shards.single_threaded_processes(1) as pool:
         seen = [pool.submit(os.getenv, name).result() for name in shards.THREAD_SETTINGS]
-    assert seen == ["1"] * len(shards.THREAD_SETTINGS)
+        kept = [pool.submit(os.getenv, name).result() for name in shards.MEMORY_SETTINGS]
+    assert seen == ["1"] * len(shards.THREAD_SETTINGS) and kept == list(shards.MEMORY_SETTINGS.values())
     assert os.environ["OMP_NUM_THREADS"] == "7" and "OPENBLAS_NUM_THREADS" not in os.environ
+    assert not set(shards.MEMORY_SETTINGS) & set(os.environ)
