@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -282,11 +283,11 @@ class FaceFactory:
         elif stray < 2 * config.glare_rate:
             shot = shot.lit(times=flat.outside_shadow(rng, side, side))
         picture = finish(shot.drawing, shot.behind, behind, grain, config.size, soft)
-        clean = None
+        clean, same = None, deepcopy(rng)
+        pixels = camera.shoot(rng, picture) if config.camera else camera.quantize(picture)
         if config.clean_twin:
             twin = picture if not kinds else finish(shot.clean, shot.clean, behind, grain, config.size)
-            clean = camera.quantize(twin)
-        pixels = camera.shoot(rng, picture) if config.camera else camera.quantize(picture)
+            clean = camera.shoot(same, twin) if config.camera else camera.quantize(twin)
         return self._label(shot, person, expression, pose, light, kinds, pixels, clean, config,
                            Camera(distance_mm, residual))
 

@@ -1,5 +1,6 @@
 """The factory's pictures and labels agree with one another."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -70,6 +71,18 @@ def test_frontal_inner_landmarks_lie_on_the_face_mask(factory):
         sample = factory.generate(rng(seed), config)
         x, y = sample.landmarks[27:].astype(int).T.clip(0, 127)
         assert (sample.mask[y, x] > 0).mean() > 0.9
+
+
+def test_clean_twin_is_taken_by_the_same_camera(factory):
+    """Colours, noise and blur are those of the picture: far from the occluder the twins agree."""
+    apart, beyond = [], cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (41, 41))
+    for seed in range(12):
+        rng = np.random.default_rng([5, seed])
+        sample = factory.generate(rng, SynthConfig(size=96, occluder_rate=1.0, glare_rate=0.0, occluder_kinds=("cup",)))
+        far = cv2.dilate((sample.occluder > 0).astype(np.uint8), beyond) == 0
+        if far.mean() > 0.1:
+            apart.append(np.abs(sample.pixels.astype(int) - sample.clean)[far].mean())
+    assert len(apart) >= 4 and np.median(apart) < 2 and max(apart) < 8
 
 
 def test_clean_twin_differs_only_by_the_occluder_and_its_shadow(factory):
