@@ -7,6 +7,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -48,7 +49,8 @@ def draw(seed: int, count: int, config: SynthConfig) -> dict[str, float]:
                 inner[-1] += whole
         return call
 
-    factory.generate(np.random.default_rng(0), config)  # caches
+    for some in (config, replace(config, occluder_rate=1.0, occluder_kinds=("head",))):  # maps of both sizes of skin
+        factory.generate(np.random.default_rng(0), some)
     replaced = {step: getattr(*step) for step in STEPS}
     try:
         for step, label in STEPS.items():
