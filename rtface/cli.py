@@ -79,7 +79,7 @@ def convert(
     overlay: Annotated[Path | None, typer.Option(help="Also write a video of the mesh over the frames.")] = None,
     stages: Annotated[Path | None, typer.Option(help="Also write a video of input, mask, contour, completed face and "
                                                      "mesh side by side.")] = None,
-    recipe: Recipe = "off",
+    recipe: Recipe = "mask",
     profile: Profile = "compact",
     backend: Backend = "auto",
     precision: Precision = "auto",
@@ -121,7 +121,7 @@ def demo(
 
         _say(f"drawing a clip of {frames} frames", quiet)
         source = ArraySource(list(demo_clip(seed, frames=frames)), fps=FPS)
-        config = _config(1, "compact", backend, "auto", threads, True, "off")
+        config = _config(1, "compact", backend, "auto", threads, True, "mask")
         options: dict[str, Any] = {"formats": ["npz", "csv", "glb"], "overlay": out / "overlay.mp4", "force": force,
                                    "selection": {"demo_seed": seed, "frames": frames}}
         try:

@@ -99,7 +99,7 @@ class TrackerConfig:
 class OcclusionConfig:
     """Finding what hides a face, and what is done about it."""
 
-    recipe: Recipe = "off"
+    recipe: Recipe = "mask"
     """``contour``: find what hides a face and draw what lies under it before regression, guided by contours (contour
     paper); ``mask``: say what is hidden; ``off``: do not look."""
     least_share: float = 0.02

@@ -53,3 +53,47 @@ def grown(mask: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
     return mask
 
 
+
+
+_LOOPS: Final = ((*range(36, 42), 36), (*range(42, 48), 42), (27, 31, 32, 33, 34, 35, 27), (*range(48, 60), 48),
+                 (*range(60, 68), 60))
+"""Eyes, nose, outer and inner rim of the lips, as rows of the 68 iBUG landmarks."""
+_BROW_ROWS: Final = (tuple(range(17, 22)), tuple(range(22, 27)))
+FOREHEAD: Final = 0.8
+"""Hair begins about this share of the nose's length above the brows."""
+
+
+def face_outline(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Landmarks (N, 68, 2) → the face's outline (N, 27, 2): jaw line, then the brows raised to where hair begins."""
+    brows = landmarks[:, 26:16:-1]
+    rise = np.float32(FOREHEAD) * (brows.mean(axis=1) - landmarks[:, 33])
+    outline: NDArray[np.float32] = np.concatenate([landmarks[:, :17], brows + rise[:, None]], axis=1)
+    return outline
+
+
+def sketch(landmarks: NDArray[np.float32], size: int) -> NDArray[np.bool_]:
+    """Landmarks (N, 68, 2) px of square pictures → (N, size, size) the contours that they stand for.
+
+    What :func:`outlines` would give for a face with these points, as far as 68 of them tell.
+    """
+    out = np.zeros((len(landmarks), size, size), np.bool_)
+    for k, (points, outline) in enumerate(zip(landmarks, face_outline(landmarks), strict=True)):
+        for loop in _LOOPS:
+            _draw(out[k], points[list(loop)])
+        _draw(out[k], np.concatenate([outline, outline[:1]]))
+        for rows in _BROW_ROWS:
+            brow = np.zeros((size, size), np.bool_)
+            _draw(brow, points[list(rows)])
+            brow = grown(brow, max(1, round(size / 128)))
+            out[k] |= grown(brow, 1) & ~brow
+    return out
+
+
+def _draw(picture: NDArray[np.bool_], line: NDArray[np.float32]) -> None:
+    """Set the pixels along a polyline (P, 2) px; what lies beyond the picture is left out."""
+    size = picture.shape[0]
+    for start, end in zip(line[:-1], line[1:], strict=True):
+        count = min(int(2 * np.abs(end - start).max()) + 2, 4 * size)
+        column, row = np.floor(np.linspace(start, end, count)).astype(np.int64).T
+        inside = (column >= 0) & (row >= 0) & (column < size) & (row < size)
+        picture[row[inside], column[inside]] = True

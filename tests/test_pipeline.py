@@ -78,7 +78,7 @@ def test_every_frame_comes_out_once_with_its_own_time() -> None:
     assert results[-1].coefficients.to_vector().shape == (0, 239)
     for r in (results[5], results[25]):
         np.testing.assert_allclose(r.coefficients.translation[0], [40 + r.frame.index, 60], atol=2)
-    assert {"source", "detect", "track", "crop", "regress", "smooth"} == set(results[0].timings_ms)
+    assert {"source", "detect", "track", "crop", "occlude", "regress", "smooth"} == set(results[0].timings_ms)
     assert "detect" not in results[1].timings_ms
 
 
@@ -88,7 +88,8 @@ def test_a_run_gives_times_and_stage_summary() -> None:
         finishes(lambda: list(run))
         times = run.times()
     assert times["track"].count == 5 and times["detect"].count == 1 and run.dropped == 0
-    assert chain.backends == {"detector": "fake", "landmarks": "fake", "regressor": "fake"}
+    assert chain.backends == {"detector": "fake", "landmarks": "fake", "regressor": "fake",
+                              "segment": "fake"}
 
 
 def test_meshes_are_made_when_wanted() -> None:

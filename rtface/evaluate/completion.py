@@ -87,7 +87,7 @@ class Systems:
              landmarks: FloatArray) -> tuple[dict[str, FloatArray], NDArray[np.bool_]]:
         """Every system's (S, S, 3) 0..1 crop, and the contours (S, S) drawn; landmarks (1, 68, 2) frame px."""
         mask = hole(cover[None, None].astype(np.float32), round(self._grow * crops.size))
-        structure = self._structurer.draw(crops, mask)
+        structure = self._structurer.draw(crops, mask, landmarks)
         picture = crops.pixels[0].transpose(1, 2, 0)
         inside = mask[0, 0] > 0.5
         as_bytes = (picture * 255 + 0.5).astype(np.uint8)

@@ -105,11 +105,8 @@ def read_map(path: Path, like: NDArray[np.uint8] | None = None) -> Map:
     return np.asarray(picture, np.uint8)
 
 
-def hand_drawn(sample: Sample, pixels: NDArray[np.uint8]) -> Label:
-    """A mask of 0 clear, 128 unsure, 255 occluder, the face area beside it, and the polygons that it was drawn with.
-
-    Only the face area is scored: what is outside of it was not labelled.
-    """
+def _seen_or_hidden(sample: Sample, pixels: NDArray[np.uint8]) -> tuple[Map, Area]:
+    """Classes and what is scored of a hand-drawn mask."""
     mask = _mask_of(sample)
     label, region = read_map(mask, pixels), read_map(mask.parent.parent / "regions" / mask.name)
     if region.shape != label.shape:
@@ -117,9 +114,18 @@ def hand_drawn(sample: Sample, pixels: NDArray[np.uint8]) -> Label:
                          "same size")
     inside = region == DRAWN
     truth = np.where(inside, np.where(label == DRAWN, OCCLUDER, FACE), BACKGROUND).astype(np.uint8)
+    return truth, inside & (label != UNSURE)
+
+
+def hand_drawn(sample: Sample, pixels: NDArray[np.uint8]) -> Label:
+    """A mask of 0 clear, 128 unsure, 255 occluder, the face area beside it, and the polygons that it was drawn with.
+
+    Only the face area is scored: what is outside of it was not labelled.
+    """
+    truth, valid = _seen_or_hidden(sample, pixels)
     hidden = truth == OCCLUDER
-    kinds = {kind: drawn & hidden for kind, drawn in _polygons(mask, label.shape).items()}
-    return Label(truth, inside & (label != UNSURE), Rule.SEEN_OR_HIDDEN, box_around(inside), kinds)
+    kinds = {kind: drawn & hidden for kind, drawn in _polygons(_mask_of(sample), truth.shape).items()}
+    return Label(truth, valid, Rule.SEEN_OR_HIDDEN, box_around(truth > BACKGROUND), kinds)
 
 
 def _polygons(mask: Path, shape: tuple[int, ...]) -> dict[str, Area]:
@@ -176,13 +182,12 @@ def hidden_points(name: str, sample: Sample, pixels: NDArray[np.uint8]) -> Flags
     """
     if name != "handdrawn" or sample.mask is None or sample.points is None:
         return None
-    label = hand_drawn(sample, pixels)
-    height, width = label.truth.shape
+    truth, valid = _seen_or_hidden(sample, pixels)
+    height, width = truth.shape
     column, row = np.floor(sample.points).astype(int).T
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     at = row.clip(0, height - 1), column.clip(0, width - 1)
-    return np.where(inside & label.valid[at], np.where(label.truth[at] == OCCLUDER, HIDDEN, SEEN),
-                    UNKNOWN).astype(np.int8)
+    return np.where(inside & valid[at], np.where(truth[at] == OCCLUDER, HIDDEN, SEEN), UNKNOWN).astype(np.int8)
 
 
 class MaskSet(NamedTuple):

@@ -177,7 +177,7 @@ class FaceReader:
         if found is None:
             return None
         crops = crop_faces(frame, found.tracks, self.regressor.size)
-        if self.deoccluder is not None:
+        if self.deoccluder is not None and self.deoccluder.size == crops.size:  # as in the pipeline
             crops = completed(crops, self.deoccluder.apply(crops, found.tracks.landmarks)[1])
         return Measured(found.points, found.presence, self.regressor.regress(crops))
 

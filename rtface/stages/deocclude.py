@@ -70,7 +70,7 @@ class Deoccluder:
                            crops.track_ids[rows])
         with timed("structure"):
             mask = hole(occlusion.mask[rows], round(self._config.grow_share * crops.size))
-            structure = self._structurer.draw(before, mask)
+            structure = self._structurer.draw(before, mask, landmarks[rows])
         with timed("complete"):
             after = self._completer.fill(before, mask, structure)
         return occlusion, Completion(before, mask, structure, after)

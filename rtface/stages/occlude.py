@@ -8,6 +8,7 @@ import numpy as np
 
 from rtface import ops
 from rtface.config import OcclusionConfig
+from rtface.contours import face_outline
 from rtface.errors import BackendError
 from rtface.geometry import FloatArray, apply_affine
 from rtface.inference import Engine
@@ -16,9 +17,8 @@ from rtface.types import FaceCrops, Occlusion
 
 BACKGROUND, FACE, OCCLUDER = range(3)
 """Channels of :attr:`rtface.types.Occlusion.probability`."""
-_BROWS: Final = tuple(range(26, 16, -1))
-_OUTLINE: Final = (*range(17), *_BROWS)
-_NOSE_BASE: Final = 33
+_OUTLINE: Final = 27
+"""Points of a face's outline."""
 
 
 class Occluder:
@@ -65,21 +65,18 @@ class Occluder:
 def face_area(landmarks: FloatArray, size: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.bool_]]:
     """Landmarks (N, 68, 2) float32 px of square pictures → (N, size, size) bool, True within the face's outline.
 
-    The outline is the jaw line and the brows raised by four fifths of the nose's length, about where hair begins;
-    it is the face's, hidden or not.
+    The outline is :func:`rtface.contours.face_outline`'s; it is the face's, hidden or not.
     """
     count = len(landmarks)
     if not count:
         return np.zeros((0, size, size), np.bool_)
-    brows = landmarks[:, _BROWS]
-    rise = np.float32(0.8) * (brows.mean(axis=1) - landmarks[:, _NOSE_BASE])
-    outline = np.concatenate([landmarks[:, :17], brows + rise[:, None]], axis=1)
+    outline = face_outline(landmarks)
     fan = np.concatenate([landmarks.mean(axis=1, keepdims=True), outline], axis=1)
     positions = np.concatenate([fan, np.zeros((*fan.shape[:2], 1), np.float32)], axis=2).astype(np.float32)
     return np.asarray(ops.rasterize(np.ascontiguousarray(positions), _FAN, size, size).triangle_id >= 0)
 
 
-_FAN: Final = np.array([(0, 1 + k, 1 + (k + 1) % len(_OUTLINE)) for k in range(len(_OUTLINE))], np.int32)
+_FAN: Final = np.array([(0, 1 + k, 1 + (k + 1) % _OUTLINE) for k in range(_OUTLINE)], np.int32)
 
 
 def hidden_points(occlusion: Occlusion, points: FloatArray) -> FloatArray:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rtface.contours import grown, outlines
+from rtface.contours import grown, outlines, sketch
 from rtface.errors import BackendError
+from rtface.geometry import FloatArray, apply_affine
 from rtface.inference import Engine
 from rtface.stages.crop import crop_side
 from rtface.types import Array, FaceCrops, Structure
@@ -25,10 +26,11 @@ class Structurer:
         self.size = crop_side(contour)
         """Side S of the crops in px."""
 
-    def draw(self, crops: FaceCrops, mask: Array) -> Structure:
+    def draw(self, crops: FaceCrops, mask: Array, landmarks: FloatArray) -> Structure:
         """Contours of faces (N) whose hole is ``mask`` (N, 1, S, S) float32; new arrays.
 
-        C_goal = C ⊙ (1 − I_mask) + C_syn ⊙ I_mask. BackendError when a network gives NaN.
+        landmarks (N, 68, 2) float32 in frame px, hidden ones as the landmark network guesses them.
+        C_goal = C ⊙ (1 − I_mask) + max(C_syn, C_landmarks) ⊙ I_mask. BackendError when a network gives NaN.
         """
         if not len(crops):
             return Structure(np.zeros((0, 1, self.size, self.size), np.float32))
@@ -38,7 +40,8 @@ class Structurer:
         if not np.isfinite(goal).all():
             raise BackendError(f"contour: got contours that are not finite from {self._contour.backend}, expected "
                                f"numbers; try another --backend, or --precision f32")
-        return Structure(goal)
+        guessed = sketch(apply_affine(crops.crop_from_frame, landmarks), self.size)[:, None]
+        return Structure(np.where((mask > 0.5) & guessed, np.float32(1), goal))
 
 
 def hole(mask: Array, grow_px: int) -> Array:

@@ -12,6 +12,7 @@ from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.networks import Measured, face_reader
 from rtface.evaluate.pasting import Paster, hidden_landmarks
+from rtface.evaluate.protocols import SYSTEMS
 from rtface.geometry import pose_vertices
 from rtface.inference import FakeEngine
 from rtface.io import read_picture
@@ -84,18 +85,20 @@ def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
     pack = small_pack(tmp_path / "pack")
     options = EvaluateOptions(data=pack, sets=("lfpw_test",), sheet_all=tmp_path / "private")
     report = evaluate("robustness", options, engines=blobs.engines())
-    kinds = [line["name"] for line in report.results if line["group"] == "kind"]
-    assert kinds == list(rob.KINDS)
-    everything = report.results[-1]
-    assert everything["name"] == "all" and everything["pasted"] == sum(
-        line["pasted"] for line in report.results if line["group"] == "kind")
-    assert everything["pasted"] == sum(line["pasted"] for line in report.results if line["group"] == "coverage")
+    for system in SYSTEMS:
+        lines = [line for line in report.results if line["system"] == system]
+        assert [line["name"] for line in lines if line["group"] == "kind"] == list(rob.KINDS)
+        everything = lines[-1]
+        for group in ("kind", "coverage"):
+            assert everything["pasted"] == sum(line["pasted"] for line in lines if line["group"] == group)
+        assert everything["name"] == "all"
     assert "left out because the clean result was doubtful" in report.text()
-    bins = [line for line in report.results if line["group"] == "coverage"]
+    bins = [line for line in report.results if line["group"] == "coverage" and line["system"] == rob.OFF]
     for plot in report.curves:
-        (curve,) = plot.curves
-        assert curve.name == rob.OFF and len(curve.x) == len(bins) and list(curve.x) == sorted(curve.x)
-        assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
+        assert [curve.name for curve in plot.curves] == list(SYSTEMS)
+        for curve in plot.curves:
+            assert len(curve.x) == len(bins) and list(curve.x) == sorted(curve.x)
+            assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
     sheet = read_picture(tmp_path / "private/most_moved.jpg")
     assert sheet.shape[1] == 2 * 4 * 220 + 4 and sheet.std() > 10
 

@@ -80,5 +80,5 @@ def test_a_folder_without_clips_is_one_clear_error(tmp_path: Path) -> None:
     write_clip(tmp_path / "001", 3, 0)
     with pytest.raises(InputError, match="got nothing to score in 300vw"):
         evaluate("temporal", EvaluateOptions(data=tmp_path, layout="300vw"), engines=blobs.engines())
-    with pytest.raises(InputError, match="--layout: got '300vw', expected pack for landmarks"):
+    with pytest.raises(InputError, match="--layout: got 300vw for the protocol landmarks"):
         evaluate("landmarks", EvaluateOptions(data=tmp_path, layout="300vw"), engines=blobs.engines())
