@@ -81,7 +81,8 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
     """Measure every clip; those that cannot be read become problems of their set. ``look`` gets what was played."""
     config = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=faces))
     curves, played = Curves(model), list[Played]()
-    configs = {system: replace(config, smooth=SmoothConfig(enabled=system == SYSTEMS[0])) for system in SYSTEMS}
+    bare = replace(config, smooth=SmoothConfig(enabled=False), occlusion=replace(config.occlusion, steadiness=0.0))
+    configs = dict(zip(SYSTEMS, (config, bare), strict=True))
     pipelines = {system: Pipeline(c, engines=engines, model=model, crop_stages=crop_stages)
                  for system, c in configs.items()}
     try:
