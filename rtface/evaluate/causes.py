@@ -1,0 +1,102 @@
+"""Why does (or does not) de-occlusion help? What moves the mesh when a face is hidden, cause by cause.
+
+    python -m rtface.evaluate.causes --data PACK [--set cc0_people]
+
+As in ``robustness`` an occluder is pasted on a clean face, here at 20 to 50 % coverage, and the mesh is measured
+
+- from the hidden crop as it is (``hidden``);
+- with de-occlusion as users get it (``own mask``), with the pasted area as mask (``true mask``), and with the clean
+  picture's landmarks as well (``true mask and points``): what a perfect mask, and perfect points, would give;
+- from the clean picture, at the crop that the hidden face's landmarks place (``clean crop, moved``): what the crop's
+  place alone costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from rtface.config import OcclusionConfig
+from rtface.evaluate.dataset import Pack
+from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.networks import Measured, NetworkOptions, Networks, face_reader
+from rtface.evaluate.pasting import Paster
+from rtface.evaluate.report import Cell, Report, Table
+from rtface.evaluate.robustness import KINDS, compare
+from rtface.geometry import opencv_affine
+from rtface.morphable import MorphableModel
+from rtface.stages.complete import Completer
+from rtface.stages.crop import crop_faces
+from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
+from rtface.stages.structure import Structurer, hole
+from rtface.types import Frame
+
+COVERAGE: Final = (0.2, 0.5)
+NO_POINT: Final = np.zeros(68, np.bool_)
+
+
+def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel, seed: int = 0) -> Report:
+    """Mean displacement by cause over all pasted pictures of a set."""
+    engines, paster, config = networks.engines, Paster(model), OcclusionConfig(recipe="contour")
+    reader, chain = face_reader(engines, model.basis_id), Deoccluder(engines, config)
+    structurer, completer = Structurer(engines["parse"], engines["contour"]), Completer(engines["complete"])
+    moved: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    found = pack.faces(set_name)
+    for number, (_, pixels) in enumerate(found.pictures()):
+        frame = Frame(pixels, number, 0.0)
+        box = reader.largest(frame)
+        clean = None if box is None else reader.measure(frame, box)
+        if box is None or clean is None or clean.presence < reader.landmarks.min_presence:
+            continue
+        for k, kind in enumerate(KINDS):
+            pasted = paster.paste(np.random.default_rng([seed, number, k]), pixels, clean.coefficients, kind)
+            hidden = Frame(pasted.pixels, number, 0.0)
+            face = reader.landmarks.locate(hidden, box)
+            if face is None or not COVERAGE[0] <= pasted.coverage <= COVERAGE[1]:
+                continue
+            crops, points = crop_faces(hidden, face.tracks, reader.regressor.size), face.tracks.landmarks
+            cover = cv2.warpAffine(pasted.cover.astype(np.uint8), opencv_affine(crops.crop_from_frame[0]),
+                                   (crops.size, crops.size), flags=cv2.INTER_AREA) > 0
+            mask = hole(cover[None, None].astype(np.float32), round(config.grow_share * crops.size))
+            true_points = clean.points[None].astype(np.float32)
+            seen = {"hidden": crops, "own mask": completed(crops, chain.apply(crops, points)[1]),
+                    "true mask": completer.fill(crops, mask, structurer.draw(crops, mask, points)),
+                    "true mask and points": completer.fill(crops, mask, structurer.draw(crops, mask, true_points)),
+                    "clean crop, moved": crop_faces(frame, face.tracks, reader.regressor.size)}
+            for name, one in seen.items():
+                after = Measured(face.points, face.presence, reader.regressor.regress(one))
+                values = compare(model, clean, after, NO_POINT)
+                moved[name].append((values["shape_mm"], values["identity_mm"], values["turn_deg"]))
+    results: list[dict[str, Any]] = []
+    lines: list[list[Cell]] = []
+    for name, rows in moved.items():
+        shape, identity, turn = np.array(rows).mean(axis=0).tolist()
+        low, high = bootstrap_interval(np.array(rows)[:, 0], lambda r: float(r.mean()))
+        results.append({"regressed from": name, "pasted": len(rows), "shape_mm": shape, "shape_mm_95": (low, high),
+                        "identity_mm": identity, "turn_deg": turn})
+        lines.append([name, len(rows), f"{shape:.2f}", f"{low:.2f}..{high:.2f}", f"{identity:.2f}", f"{turn:.1f}"])
+    table = Table(f"What moves the mesh at {100 * COVERAGE[0]:.0f} to {100 * COVERAGE[1]:.0f} % coverage",
+                  ("regressed from", "pasted", "shape mm", "95 %", "identity mm", "turn deg"), lines)
+    return Report("causes", [table], results, [found], {"networks": networks.describe(), "seed": seed})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="evaluation pack")
+    parser.add_argument("--set", default="cc0_people", dest="set_name")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    names = ("detector", "landmarks", "regressor", *NETWORKS["contour"])
+    with Networks(NetworkOptions(threads=options.threads), *names) as networks:
+        report = measure(Pack(options.data), options.set_name, networks, MorphableModel.load())
+    print(f"{report.text()}\n{report.json_line()}")
+
+
+if __name__ == "__main__":
+    main()
