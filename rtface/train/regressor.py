@@ -1,10 +1,11 @@
 """Train the coefficient regressor on labelled synthetic faces.
 
     python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--encoder LANDMARKS.pt]
-                                     [--resume] [--export rtface/weights]
+                                     [--deoccluded 0.5] [--resume] [--export rtface/weights]
 
 DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the convolutions from a landmark checkpoint
-(same trunk), which saves most of the time. Half of the crops are mirrored. Loss: CoefficientLoss.
+(same trunk), which saves most of the time. Half of the crops are mirrored. With ``--deoccluded`` that share of the
+crops goes through the shipped chain of occlusion removal first, as at run time. Loss: CoefficientLoss.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
 from rtface.train.data import CropStream, as_input, batches, find_shards
+from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
 
 
 def load_encoder(net: Regressor, path: Path) -> None:
@@ -40,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = common.base_parser(__doc__ or "", steps=10000, batch=48, lr=1e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--encoder", type=Path, help="landmark checkpoint whose convolutions to start from")
+    parser.add_argument("--deoccluded", type=float, default=0.0,
+                        help="share of crops from which occluders are removed by the shipped networks")
     options = parser.parse_args(arguments)
     device = common.setup(options)
     config = RegressorConfig.profile(options.profile)
@@ -64,11 +68,16 @@ def main(arguments: list[str] | None = None) -> None:
             "basis": model.basis_id}
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
+    chain = TorchDeoccluder(device) if options.deoccluded else None
     net.train()
     for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
-        target = batch.coefficients.to(device)
+        target, crops = batch.coefficients.to(device), as_input(batch.crop, device)
+        if chain is not None:
+            count = round(options.deoccluded * len(crops))
+            points = guessed_landmarks(batch.landmarks[:count].to(device), batch.visibility[:count].to(device))
+            crops = torch.cat([chain(crops[:count], points), crops[count:]])
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            predicted = net(as_input(batch.crop, device))
+            predicted = net(crops)
         loss, terms = criterion(predicted, target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -4,20 +4,26 @@ import csv
 import importlib
 import json
 import re
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from rtface.config import OcclusionConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.geometry import pose_vertices
+from rtface.inference import open_engine
 from rtface.jaw import JawLine, project_landmarks
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
+from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
 from rtface.train import average, common, complete, contour, data, dense, detector, landmarks, parse, regressor, segment
+from rtface.train.deocclusion import TorchDeoccluder
+from rtface.types import FaceCrops
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -69,6 +75,30 @@ def test_completion_starts_from_a_segmentation_network_and_is_judged_by_its_feat
         row = next(csv.DictReader(file))
     assert float(row["style"]) > 0 and float(row["perceptual"]) > 0
     assert (tmp_path / "weights" / "complete.compact.onnx.gz").exists()
+
+
+def test_the_regressor_learns_from_completed_crops_too(folders, tmp_path):
+    regressor.main([*_arguments(folders, tmp_path, "faces"), "--steps", "1", "--deoccluded", "0.5"])
+    assert common.load_checkpoint(tmp_path / "last.pt")["step"] == 1
+
+
+def test_torch_and_the_run_time_complete_alike(folders):
+    """The chain as torch modules against the stages over the exported networks."""
+    drawn = iter(data.CropStream(data.find_shards(folders / "dense", "faces"), 1, 128, negatives=0.0))
+    samples = [next(drawn) for _ in range(6)]
+    crops = torch.from_numpy(np.stack([s.crop for s in samples])).float() / 255
+    points = np.stack([s.landmarks for s in samples])
+    got = TorchDeoccluder(torch.device("cpu"))(crops, torch.from_numpy(points)).numpy()
+    names = NETWORKS["contour"]
+    with ExitStack() as stack:
+        engines = {name: stack.enter_context(open_engine(name, "compact", backend="onnx", threads=1)) for name in names}
+        faces = FaceCrops(crops.numpy(), np.repeat(np.eye(2, 3, dtype=np.float32)[None], 6, axis=0),
+                          np.arange(6, dtype=np.int32))
+        stage = Deoccluder(engines, OcclusionConfig(recipe="contour", least_share=0.0))
+        want = completed(faces, stage.apply(faces, points)[1]).pixels
+    changed = np.abs(want - faces.pixels).max(axis=1) > 0
+    assert changed.any() and np.abs(got - want).mean() < 2e-3
+    assert ((np.abs(got - faces.pixels).max(axis=1) > 0) != changed).mean() < 2e-3
 
 
 def test_dense_crops_agree_with_one_another(folders):

@@ -1,0 +1,72 @@
+"""The shipped chain mask → contour → completed face as torch modules: what the regressor will see at run time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from build_engines.onnx_export import load_weights
+from rtface.config import OcclusionConfig
+from rtface.contours import PARSING, outlines, sketch
+from rtface.nets.complete import CompletionNet, CompletionNetConfig
+from rtface.nets.contour import ContourExport, ContourNet, ContourNetConfig
+from rtface.nets.segment import OCCLUDER, SegmentNetConfig, segment_net
+from rtface.paths import WEIGHTS
+
+
+class TorchDeoccluder:
+    """Twin of :class:`rtface.stages.deocclude.Deoccluder` for whole batches on any device; nothing is learned here."""
+
+    def __init__(self, device: torch.device, *, profile: str = "compact", folder: Path = WEIGHTS) -> None:
+        """folder: of the exported networks segment, parse, contour and complete."""
+        config = SegmentNetConfig.profile(profile)
+        self._segment = self._load(segment_net(config), folder / f"segment.{profile}.onnx.gz", device)
+        self._parse = self._load(segment_net(replace(config, classes=len(PARSING))),
+                                 folder / f"parse.{profile}.onnx.gz", device)
+        contour = ContourNet(ContourNetConfig.profile(profile))
+        self._contour = ContourExport(self._load(contour, folder / f"contour.{profile}.onnx.gz", device))  # type: ignore[arg-type]
+        self._complete = self._load(CompletionNet(CompletionNetConfig.profile(profile)),
+                                    folder / f"complete.{profile}.onnx.gz", device)
+
+    @staticmethod
+    def _load(net: nn.Module, path: Path, device: torch.device) -> nn.Module:
+        load_weights(path, net, prefix="net.")
+        return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def __call__(self, crops: Tensor, landmarks: Tensor) -> Tensor:
+        """crops (N, 3, S, S) RGB 0..1 and landmarks (N, 68, 2) px → crops with what hides the faces drawn over.
+
+        Visible pixels stay as they are; faces with an empty mask come back unchanged.
+        """
+        size = crops.shape[-1]
+        grow = round(OcclusionConfig().grow_share * size)
+        hidden = (self._segment(crops).argmax(dim=1, keepdim=True) == OCCLUDER).to(crops.dtype)
+        rows = torch.nonzero(hidden.flatten(1).any(dim=1))[:, 0]
+        if not len(rows):
+            return crops
+        some, mask = crops[rows], F.max_pool2d(hidden[rows], 2 * grow + 1, 1, grow)
+        classes = self._parse(some).argmax(dim=1).to(torch.uint8).cpu().numpy()
+        seen = self._lines(outlines(classes), crops)
+        guessed = self._lines(sketch(landmarks[rows].float().cpu().numpy(), size), crops)
+        goal: Any = torch.where((mask > 0.5) & (guessed > 0.5), torch.ones_like(mask), self._contour(some, mask, seen))
+        drawn = self._complete(some, mask, goal).clamp(0, 1)
+        out = crops.clone()
+        out[rows] = torch.where(mask > 0.5, drawn, some)
+        return out
+
+    @staticmethod
+    def _lines(lines: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], like: Tensor) -> Tensor:
+        return torch.from_numpy(lines).to(like.device, like.dtype)[:, None]
+
+
+def guessed_landmarks(landmarks: Tensor, visibility: Tensor) -> Tensor:
+    """(N, 68, 2) px of 128 px crops with the landmark network's usual errors: 1 px where seen, 3 px where hidden."""
+    spread = (1.0 + 2.0 * (1 - visibility))[..., None]
+    return landmarks + torch.randn_like(landmarks) * spread
