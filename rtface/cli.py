@@ -156,8 +156,8 @@ def evaluate(
                                             "see --layout.")],
     layout: Annotated[str, typer.Option(
         metavar="NAME", help="How the data lie there: pack; landmarks, detector, robustness: 300w, aflw2000, cofw68, "
-        "wflw; occlusion: cofw, faceocc, celebamask_hq; parsing: celebamask_hq, helen, lapa, lfw_parts; shape: now, "
-        "micc, realy, ict; temporal: 300vw; verification: lfw.")] = "pack",
+        "wflw; completion: irregular; occlusion: cofw, faceocc, celebamask_hq; parsing: celebamask_hq, helen, lapa, "
+        "lfw_parts; shape: now, micc, realy, ict; temporal: 300vw; verification: lfw.")] = "pack",
     weights: Annotated[Path | None, typer.Option(help="Folder of networks. Default: the shipped ones.")] = None,
     peers: Annotated[Path | None, typer.Option(help="Folder of third-party networks to compare with.")] = None,
     peer: Annotated[list[str] | None, typer.Option(

@@ -7,6 +7,8 @@ Systems: ``input`` (the occluder stays), ``mean colour`` (of the visible face), 
 ``navier-stokes`` (Bertalmio et al. 2001) by OpenCV, ``rtface`` with the same hole as these, and ``rtface (own mask)``,
 which has to find the hole as well. ``contour``: precision and recall of the lines drawn in the hole against those that
 the parsing network sees on the clean picture.
+
+With ``--layout irregular`` nothing is pasted: holes are the masks that the folder brings, gray in the input.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from rtface.config import OcclusionConfig
 from rtface.contours import outlines
+from rtface.errors import InputError, RtfaceError
 from rtface.evaluate import pictures, sheets
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.metrics import bootstrap_interval
@@ -31,17 +34,21 @@ from rtface.evaluate.report import Cell, Report, Table
 from rtface.evaluate.robustness import KINDS
 from rtface.geometry import FloatArray, boxes_from_landmarks, opencv_affine
 from rtface.inference import Engine
+from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.stages.complete import Completer
 from rtface.stages.crop import crop_faces
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.structure import Structurer, hole
-from rtface.types import FaceCrops, Frame
+from rtface.types import Coefficients, FaceCrops, Frame
 
 SETS: Final = ("cc0_people",)
 SYSTEMS: Final = ("input", "mean colour", "telea", "navier-stokes", "rtface", "rtface (own mask)")
 BINS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
 """Share of the crop that is hidden."""
+OWN_MASK: Final = "own mask"
+"""The kind of hole that a picture brings."""
+GRAY: Final = 128
 LEAST_PX: Final = 20
 """Holes of fewer crop pixels are not scored."""
 RADIUS_PX: Final = 3.0
@@ -106,9 +113,13 @@ class Systems:
 def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: MorphableModel, *,
         sets: Sequence[str] = SETS, kinds: Sequence[str] = KINDS, seed: int = 0,
         settings: Mapping[str, Any] | None = None,
-        look: Callable[[Sequence[Filled]], None] | None = None) -> Report:
-    """Paste every kind once on every clean face of the sets; ``look`` gets all that was filled."""
-    systems, paster = Systems(engines), Paster(model)
+        look: Callable[[Sequence[Filled]], None] | None = None, own_masks: bool = False) -> Report:
+    """Paste every kind once on every clean face of the sets; ``look`` gets all that was filled.
+
+    own_masks: cut the pictures' own masks out instead of pasting.
+    """
+    systems, paster = Systems(engines), None if own_masks else Paster(model)
+    kinds = (OWN_MASK,) if own_masks else kinds
     filled, read, doubtful = [], [], 0
     for name in sets:
         labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith("annotations.json")
@@ -130,9 +141,9 @@ def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: Mo
                   {**(settings or {}), "kinds": list(kinds), "seed": seed, "crop_px": systems.size}, notes)
 
 
-def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceReader, systems: Systems, paster: Paster,
-              kinds: Sequence[str], seed: Sequence[int]) -> list[Filled] | None:
-    """All kinds on one picture; None without a face that is clear enough."""
+def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceReader, systems: Systems,
+              paster: Paster | None, kinds: Sequence[str], seed: Sequence[int]) -> list[Filled] | None:
+    """All kinds on one picture (without a paster its own mask); None without a face that is clear enough."""
     frame = Frame(pixels, 0, 0.0)
     box = reader.largest(frame) if sample.points is None else boxes_from_landmarks(sample.points[None])[0]
     found_face = None if box is None else reader.landmarks.locate(frame, box)
@@ -147,9 +158,13 @@ def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceRead
     matrix = opencv_affine(clean.crop_from_frame[0])
     out = []
     for k, kind in enumerate(kinds):
-        pasted = paster.paste(np.random.default_rng([*seed, k]), pixels, coefficients, kind)
-        after = crop_faces(Frame(pasted.pixels, 0, 0.0), found_face.tracks, systems.size)
-        cover = cv2.warpAffine(pasted.cover.astype(np.uint8), matrix, (systems.size, systems.size),
+        try:
+            changed, cover = _pasted(paster, np.random.default_rng([*seed, k]), pixels, coefficients, kind, sample)
+        except RtfaceError as exc:
+            found.problems[sample.path] = Problem(sample.path, str(exc))
+            continue
+        after = crop_faces(Frame(changed, 0, 0.0), found_face.tracks, systems.size)
+        cover = cv2.warpAffine(cover.astype(np.uint8), matrix, (systems.size, systems.size),
                                flags=cv2.INTER_AREA) > 0
         if cover.sum() < LEAST_PX:
             continue
@@ -160,6 +175,19 @@ def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceRead
         out.append(Filled(sample, kind, float(cover.mean()), scores,
                           pictures.line_agreement(contour, lines, cover), shown))
     return out
+
+
+def _pasted(paster: Paster | None, rng: np.random.Generator, pixels: Pixels, coefficients: Coefficients, kind: str,
+            sample: Sample) -> tuple[Pixels, NDArray[np.bool_]]:
+    """The picture with something before the face, and where."""
+    if paster is not None:
+        pasted = paster.paste(rng, pixels, coefficients, kind)
+        return pasted.pixels, pasted.cover
+    if sample.mask is None:
+        raise InputError("got no mask for the picture, expected one")
+    mask = cv2.cvtColor(read_picture(sample.mask), cv2.COLOR_RGB2GRAY)
+    cover = cv2.resize(mask, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 127
+    return np.where(cover[..., None], np.uint8(GRAY), pixels), cover
 
 
 def figures(group: str, name: str, system: str, rows: Sequence[Filled]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _completion(pack: Pack, options: EvaluateOptions, engines: Engines, progress
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
-                              sets=options.chosen_sets(pack, completion.SETS),
+                              sets=options.chosen_sets(pack, completion.SETS), own_masks=options.layout != PACK,
                               settings={"networks": networks.describe()},
                               look=None if folder is None else lambda rows: completion.worst(rows, folder))
 

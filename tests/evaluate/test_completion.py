@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -61,6 +62,28 @@ def test_lines_agree_within_their_tolerance() -> None:
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(InputError, match="pictures: got"):
         pictures.psnr(noise(0), noise(0)[:5], ALL)
+
+
+def test_irregular_masks_are_given_out_in_turn(tmp_path: Path) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / f"images/{k}.png"), blobs.paint([(80, 60, 70, 0)])[:, :, ::-1])
+    masks = np.zeros((2, 60, 80), np.uint8)
+    masks[0, 20:34, 30:50], masks[1, 30:40, 34:44] = 255, 255
+    for k, mask in enumerate(masks):
+        cv2.imwrite(str(tmp_path / f"masks/{k}.png"), mask)
+    options = EvaluateOptions(data=tmp_path, layout="irregular")
+    report = evaluate("completion", options, engines=blobs.engines())
+    by_system = {line["system"]: line for line in report.results if line["group"] == "all"}
+    assert by_system["rtface"]["pasted"] == 3 and report.settings["kinds"] == ["own mask"]
+    assert by_system["rtface"]["psnr"] > by_system["input"]["psnr"] + 3  # red on a red face, against gray
+    (tmp_path / "masks/0.png").write_bytes(b"no picture")
+    assert "images/0.png" in evaluate("completion", options, engines=blobs.engines()).text()
+    for path in (tmp_path / "masks").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="got no pictures in masks/"):
+        evaluate("completion", options, engines=blobs.engines())
 
 
 def test_the_protocol_scores_every_system_on_pasted_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from rtface.errors import InputError
 from rtface.evaluate import shape_layouts
 from rtface.evaluate.dataset import Pack
-from rtface.evaluate.layouts import aflw2000, class_maps, cofw68, lfw, vw300, w300, wflw
+from rtface.evaluate.layouts import aflw2000, class_maps, cofw68, irregular, lfw, vw300, w300, wflw
 
 PACK: Final = "pack"
 """rtface's own, see :mod:`rtface.evaluate.dataset`."""
@@ -38,6 +38,7 @@ LAYOUTS: Final[Mapping[str, Layout]] = {
     "cofw68": Layout(cofw68.open_folder, FACES, "COFW_test_color.mat and test_annotations/*_points.mat"),
     "wflw": Layout(wflw.open_folder, FACES, "WFLW_images and WFLW_annotations"),
     "lfw": Layout(lfw.open_folder, ("verification",), "pairs.txt and a folder of pictures per person"),
+    irregular.NAME: Layout(irregular.open_folder, ("completion",), "faces in images/ and irregular masks in masks/"),
     vw300.NAME: Layout(Pack.bare, ("temporal",), "folders with vid.avi and annot/*.pts"),
     **{name: Layout(Pack.bare, ("shape",), "scans as their publishers lay them out") for name in shape_layouts.LAYOUTS},
     **{name: Layout(Pack.bare, tuple(protocol for protocol, readers in (("occlusion", class_maps.MASKS),
