@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtface.io.lossy import through_h264
+
 FloatArray = NDArray[Any]
 """Floating point, float32 unless said otherwise (NumPy's and OpenCV's stubs do not follow dtypes)."""
 
@@ -107,7 +109,10 @@ def shoot(rng: np.random.Generator, picture: FloatArray) -> NDArray[Any]:
         weight *= grain
         picture = cv2.scaleAdd(weight, strength, picture)
     pixels = quantize(picture)
-    if rng.random() < 0.6:
+    codec = rng.random()
+    if codec < 0.12:
+        return through_h264(pixels, int(rng.integers(22, 44)))
+    if codec < 0.65:
         quality = int(rng.uniform(25, 95))
         sampling = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if rng.random() < 0.7 else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
         _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality,
