@@ -33,7 +33,7 @@ def test_every_clip_gets_a_line_and_all_together_one(tmp_path: Path, model: Morp
     free, secret, total = report.results
     assert (free["frames"], secret["frames"], total["frames"]) == (20, 12, 32)
     assert free["measured"] == free["with_face"] == 1 and free["ids"] == 1 and free["fps"] > 0
-    assert free["confidence"] == pytest.approx(1, abs=0.01)
+    assert free["confidence"] == pytest.approx(1, abs=0.05)  # the fake mask is 95 % sure of what is seen
     assert free["jitter_network"] < 0.05 and free["jitter_mesh"] < free["jitter_network"] + 0.01  # straight motion
     assert free["gap"] > 0 and {"track", "regress"} <= free["stages_ms"].keys()
     assert total["kind"] == "total" and "all 2 clips" in report.text()
