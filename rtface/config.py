@@ -83,6 +83,9 @@ class TrackerConfig:
     """Of two followed faces that share more than this part of the smaller box the younger one goes."""
     forget_s: float = 3.0
     """A face that is found again within this time near its old place gets its old id."""
+    cut_change: float = 24.0
+    """A frame that differs by so many gray levels from the one before begins a new shot, where faces are
+    new ones too; 0: there are no cuts."""
     reunite_distance: float = 1.5
     """Near means: centres are closer than this share of the face's size, for each second lost one share more."""
 
@@ -93,6 +96,7 @@ class TrackerConfig:
             _number(self, name, 0, 1)
         _number(self, "forget_s", 0)
         _number(self, "reunite_distance", 0)
+        _number(self, "cut_change", 0, 255)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,7 +193,8 @@ class Pipeline:
                 coefficients = replace(coefficients, expression=self._model.clip_expression(
                     coefficients.expression, coefficients.identity))
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
-                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped, completion)
+                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped, completion,
+                           tracked.cut)
 
     def add_occlusion(self, result: FrameResult) -> FrameResult:
         """A result from a journal with what hid its measured faces, found and completed again from its frame."""

@@ -353,6 +353,8 @@ class FrameResult:
     """Source frames dropped (live) since the previous result."""
     completion: Completion | None = None
     """Faces that were completed in this frame; None when there were none."""
+    cut: bool = False
+    """A new shot begins with this frame: no face of it is one of the frames before."""
 
     def __post_init__(self) -> None:
         sizes = {"N": len(self.tracks)}

@@ -75,7 +75,10 @@ class GapFiller:
 
     def push(self, result: FrameResult) -> list[FrameResult]:
         """Take the next frame; returns the frames that are ready, in order (often just this one, maybe none)."""
-        now = result.frame.pts_s
+        now, ready = result.frame.pts_s, list[FrameResult]()
+        if result.cut:  # nobody comes back after a cut, and nobody is held into another shot
+            ready = self.flush()
+            self._last.clear()
         present = {row.identifier: row for row in self._rows(result)}
         for pending in self._waiting:
             for identifier in present.keys() & pending.missing.keys():
@@ -86,7 +89,6 @@ class GapFiller:
         self._last = {i: row for i, row in self._last.items() if i not in present and 0 <= now - row.pts_s <= reach}
         self._waiting.append(_Pending(result, dict(self._last)))
         self._last |= present
-        ready = []
         while self._waiting and not self._blocked(self._waiting[0], now):
             ready.append(self._finish(self._waiting.popleft()))
         return ready

@@ -21,6 +21,7 @@ from rtface.geometry import (
 )
 from rtface.inference import Engine
 from rtface.stages.crop import crop_side, sample
+from rtface.stages.cut import CutFinder
 from rtface.stages.detect import Detects
 from rtface.types import LANDMARKS, Array, FaceTracks, Frame
 
@@ -45,6 +46,8 @@ class TrackedFaces:
     """(N, 68) float32, 1 where a landmark is not covered."""
     detected: bool
     """Whether the detector ran in this frame."""
+    cut: bool = False
+    """Whether a new shot begins with this frame."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,7 @@ class FaceTracker:
         self._engine = engine
         self._config = config or TrackerConfig()
         self._size = crop_side(engine)
+        self._cuts = CutFinder(self._config.cut_change)
         self.reset()
 
     def reset(self) -> None:
@@ -77,10 +81,13 @@ class FaceTracker:
         self._lost: list[_Face] = []
         self._next_id = 0
         self._since_detection = self._config.interval_frames
+        self._cuts.reset()
 
     def track(self, frame: Frame) -> TrackedFaces:
         """The faces of the next frame."""
         config = self._config
+        if cut := self._cuts.is_cut(frame):
+            self._faces, self._lost = [], []
         followed = self._follow(frame)
         lost_now = [face for face in self._faces if face.identifier not in {f.identifier for f in followed}]
         followed = self._without_duplicates(followed)
@@ -95,13 +102,14 @@ class FaceTracker:
             self._since_detection = 0
             followed = self._add_detected(frame, followed)
         self._faces = followed
-        return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)), detect)
+        return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)), detect,
+                            cut)
 
     def snapshot(self) -> dict[str, Array]:
         """All state as small arrays, for :meth:`restore`."""
         both = [*self._faces, *self._lost]
         return {"followed": np.array(len(self._faces)), "next_id": np.array(self._next_id),
-                "since_detection": np.array(self._since_detection),
+                "since_detection": np.array(self._since_detection), **self._cuts.snapshot(),
                 "ids": np.array([f.identifier for f in both], np.int64),
                 "first_index": np.array([f.first_index for f in both], np.int64),
                 "seen_s": np.array([f.seen_s for f in both], np.float64),
@@ -118,6 +126,7 @@ class FaceTracker:
         count = int(state["followed"])
         self._faces, self._lost = both[:count], both[count:]
         self._next_id, self._since_detection = int(state["next_id"]), int(state["since_detection"])
+        self._cuts.restore(state)
 
     def _follow(self, frame: Frame) -> list[_Face]:
         """Measure the faces of the last frame again; those that are gone are left out."""
