@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import scipy.io
 
 from rtface.errors import InputError
 from rtface.evaluate.commands import EvaluateOptions, evaluate
@@ -114,6 +115,28 @@ def test_protocols_read_a_layout(protocol: str, layout: str, sets: dict[str, int
                 assert line["superpixel_accuracy"] == pytest.approx(line["accuracy"], abs=0.05)
     with pytest.raises(InputError):
         evaluate(protocol, EvaluateOptions(data=tmp_path / "nowhere", layout=layout), engines=blobs.engines())
+
+
+def test_cofw_is_read_from_matlabs_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three training pictures, masks for the last two of them; boxes count from 1."""
+    monkeypatch.setattr(cofw, "MASKS", 2)
+    write_cofw(tmp_path)
+    for path in (tmp_path / "images").iterdir():
+        path.unlink()
+    cells = np.empty((3, 1), object)
+    for k in range(3):
+        cells[k, 0] = np.full_like(PIXELS, 10 * k) if k == 0 else PIXELS
+    boxes = np.array([[1, 1, 5, 5], [61, 31, 40, 50], [61, 31, 40, 50]], float)
+    scipy.io.savemat(tmp_path / "COFW_train_color.mat", {"IsTr": cells, "bboxesTr": boxes})
+    for path in (tmp_path / "masks").iterdir():
+        path.unlink()
+    put(tmp_path / "masks/mask_1.png", encoded(SEEN))
+    put(tmp_path / "masks/mask_9.png", encoded(SEEN))
+    (one,) = cofw.masks(tmp_path)
+    (face,) = one.faces()
+    assert face.sample.path == "COFW_train_color.mat:2" and np.array_equal(face.pixels, PIXELS)
+    assert face.label.box_xyxy is not None and face.label.box_xyxy.tolist() == [60, 30, 100, 80]
+    assert face.label.valid.sum() == 40 * 50 and "got no picture 9" in str(one.found.problems["mask_9.png"])
 
 
 def test_cofw_is_scored_in_its_box(tmp_path: Path) -> None:

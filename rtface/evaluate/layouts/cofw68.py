@@ -37,7 +37,7 @@ def open_folder(folder: Path) -> Opened:
     if holder is None and not loose:
         raise InputError(f"{folder}: got no pictures, expected {' or '.join(PICTURES)} of COFW, or im_N.png beside the "
                          f"labels")
-    stored = _cells(holder) if holder is not None else []
+    stored = cells(holder, CELLS) if holder is not None else []
     reading = Reading("cofw68", folder)
     for number, label in sorted(labels.items()):
         try:
@@ -62,22 +62,33 @@ def _loose(label: Path, number: int) -> Path:
     return label.with_name(f"im_{number}.png")
 
 
-def _cells(holder: Path) -> list[Callable[[], Pixels]]:
-    """One function per picture of the file, which gives its pixels."""
+def cells(holder: Path, variable: str) -> list[Callable[[], Pixels]]:
+    """One function per picture in a cell array of a MATLAB file, which gives its pixels."""
     if not is_hdf5(holder):
-        (cells,) = read_mat(holder, CELLS)
-        return [partial(_rgb, f"{holder.name}:{k + 1}", cell) for k, cell in enumerate(np.ravel(cells))]
+        (found,) = read_mat(holder, variable)
+        return [partial(_rgb, f"{holder.name}:{k + 1}", cell) for k, cell in enumerate(np.ravel(found))]
     with open_hdf5(holder) as file:
-        if CELLS not in file:
-            raise InputError(f"{holder.name}: got no variable {CELLS}, expected the test pictures of COFW")
-        count = int(file[CELLS].size)
-    return [partial(_from_hdf5, holder, number) for number in range(count)]
+        if variable not in file:
+            raise InputError(f"{holder.name}: got no variable {variable}, expected the pictures of COFW")
+        count = int(file[variable].size)
+    return [partial(_from_hdf5, holder, variable, number) for number in range(count)]
 
 
-def _from_hdf5(holder: Path, number: int) -> Pixels:
+def matrix(holder: Path, variable: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """A matrix of a MATLAB file, rows first."""
+    if not is_hdf5(holder):
+        (found,) = read_mat(holder, variable)
+        return np.asarray(found, np.float64)
+    with open_hdf5(holder) as file:
+        if variable not in file:
+            raise InputError(f"{holder.name}: got no variable {variable}, expected a matrix of COFW")
+        return np.asarray(file[variable], np.float64).T
+
+
+def _from_hdf5(holder: Path, variable: str, number: int) -> Pixels:
     """MATLAB writes columns first, so that axes come in the other order."""
     with open_hdf5(holder) as file:
-        return _rgb(f"{holder.name}:{number + 1}", np.asarray(file[np.ravel(file[CELLS])[number]]).T)
+        return _rgb(f"{holder.name}:{number + 1}", np.asarray(file[np.ravel(file[variable])[number]]).T)
 
 
 def _rgb(name: str, picture: Any) -> Pixels:
