@@ -122,8 +122,7 @@ def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: Mo
     kinds = (OWN_MASK,) if own_masks else kinds
     filled, read, doubtful = [], [], 0
     for name in sets:
-        labelled = str(pack.sets.get(name, {}).get("labels") or "").endswith("annotations.json")
-        found = pack.landmarks(name) if labelled else pack.pictures(name)
+        found = pack.faces(name)
         read.append(found)
         for number, (sample, pixels) in enumerate(found.pictures()):
             one = _complete(found, sample, pixels, reader, systems, paster, kinds, [seed, number])

@@ -20,7 +20,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from rtface.geometry import FloatArray
 from rtface.io import read_picture
 
 Pixels = NDArray[np.uint8]
+T = TypeVar("T")
 PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 CLIPS: Final = frozenset({".mp4", ".mkv", ".mov", ".webm", ".gif", ".avi", ".m4v"})
 FREE: Final = "free"
@@ -114,6 +115,16 @@ class SampleSet:
                 self.problems[sample.path] = Problem(sample.path, pixels)
             else:
                 yield sample, pixels
+
+    def labels(self, read: Callable[[Sample, Pixels], T]) -> Iterator[tuple[Sample, Pixels, T]]:
+        """Every picture with what ``read`` makes of its label; where that fails it becomes a problem."""
+        for sample, pixels in self.pictures():
+            try:
+                label = read(sample, pixels)
+            except (InputError, MediaError) as exc:
+                self.problems[sample.path] = Problem(sample.path, str(exc))
+                continue
+            yield sample, pixels, label
 
     @staticmethod
     def _read(sample: Sample) -> Pixels | str:

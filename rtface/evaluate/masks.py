@@ -199,12 +199,7 @@ class MaskSet(NamedTuple):
 
     def faces(self) -> Iterator[MaskedFace]:
         """Face by face; what cannot be read becomes a problem of the set."""
-        for sample, pixels in self.found.pictures():
-            try:
-                label = self.read(sample, pixels)
-            except (InputError, MediaError) as exc:
-                self.found.problems[sample.path] = Problem(sample.path, str(exc))
-                continue
+        for sample, pixels, label in self.found.labels(self.read):
             yield MaskedFace(sample, pixels, label)
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.contours import PARSING
-from rtface.errors import InputError, MediaError
-from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
+from rtface.errors import InputError
+from rtface.evaluate.dataset import Pack, Sample, SampleSet
 from rtface.evaluate.masks import SKIN_AND_FEATURES, Map, box_around, read_map
 from rtface.geometry import FloatArray
 
@@ -129,12 +129,7 @@ class PartSet(NamedTuple):
 
     def faces(self) -> Iterator[ParsedFace]:
         """Face by face; what cannot be read becomes a problem of the set."""
-        for sample, pixels in self.found.pictures():
-            try:
-                label = self.read(sample, pixels)
-            except (InputError, MediaError) as exc:
-                self.found.problems[sample.path] = Problem(sample.path, str(exc))
-                continue
+        for sample, pixels, label in self.found.labels(self.read):
             yield ParsedFace(sample, pixels, label)
 
 

@@ -30,7 +30,7 @@ from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Paster, hidden_landmarks
 from rtface.evaluate.report import Cell, Report, Table, percent
-from rtface.geometry import FloatArray, boxes_from_landmarks, rotation_matrices
+from rtface.geometry import boxes_from_landmarks, rotation_matrices
 from rtface.morphable import MorphableModel
 from rtface.synth.head import NOT_FACE_REGIONS
 from rtface.types import Frame
@@ -117,7 +117,7 @@ def run(pack: Pack, readers: Mapping[str, FaceReader], model: MorphableModel, *,
         for number, (sample, pixels) in enumerate(found.pictures()):
             frame = Frame(pixels, number, 0.0)
             box = (boxes_from_landmarks(sample.points[None])[0] if sample.points is not None
-                   else _largest(readers[first].detector.detect(frame).boxes_xyxy))
+                   else readers[first].largest(frame))
             read_clean = {} if box is None else {system: reader.measure(frame, box)
                                                  for system, reader in readers.items()}
             clean = {system: measured for system, measured in read_clean.items() if measured is not None}
@@ -180,13 +180,6 @@ def _curves(results: Sequence[Mapping[str, Any]], systems: Sequence[str]) -> lis
         plots.append(Plot(f"What an occluder moves: {label}", "covered share of the face", label, curves, (0, 0.8),
                           percent="xy" if field == "landmarks" else "x"))
     return plots
-
-
-def _largest(boxes_xyxy: FloatArray) -> FloatArray | None:
-    if not len(boxes_xyxy):
-        return None
-    best: FloatArray = boxes_xyxy[int(np.prod(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], axis=1).argmax())]
-    return best
 
 
 def figures(system: str, group: str, name: str, rows: Sequence[Moved]) -> dict[str, Any]:

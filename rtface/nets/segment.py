@@ -18,7 +18,6 @@ from rtface.nets.mobile_unet import WIDTHS, MobileUNet
 from rtface.nets.mobilenet import MobileNetConfig
 
 CLASSES: Final = 3
-BACKGROUND, FACE, OCCLUDER = range(CLASSES)
 
 
 @dataclass(frozen=True, slots=True)

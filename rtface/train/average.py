@@ -13,7 +13,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from torch import Tensor
 
@@ -71,25 +71,15 @@ def main(arguments: list[str] | None = None) -> None:
     state = mean_weights([common.load_checkpoint(path)["ema"] for path in options.checkpoints])
     training = training_of(options.checkpoints, options.name)
     options.export.mkdir(parents=True, exist_ok=True)
-    if options.name == "detector":
-        path = onnx_export.export_detector(DetectorNetConfig.profile(options.profile), state, options.export,
-                                           profile=options.profile, training=training)
-    elif options.name == "landmarks":
-        path = onnx_export.export_landmarks(LandmarkNetConfig.profile(options.profile), state, options.export,
-                                            profile=options.profile, training=training)
-    elif options.name == "segment":
-        path = onnx_export.export_segment(SegmentNetConfig.profile(options.profile), state, options.export,
-                                          profile=options.profile, training=training)
-    elif options.name == "contour":
-        path = onnx_export.export_contour(ContourNetConfig.profile(options.profile), state, options.export,
-                                          profile=options.profile, training=training)
-    elif options.name == "complete":
-        path = onnx_export.export_complete(CompletionNetConfig.profile(options.profile), state, options.export,
-                                           profile=options.profile, training=training)
-    else:
-        path = onnx_export.export_regressor(RegressorConfig.profile(options.profile), state, options.export,
-                                            profile=options.profile, basis=MorphableModel.load(level=0).basis_id,
-                                            training=training)
+    config, write = {"detector": (DetectorNetConfig, onnx_export.export_detector),
+                     "landmarks": (LandmarkNetConfig, onnx_export.export_landmarks),
+                     "regressor": (RegressorConfig, onnx_export.export_regressor),
+                     "segment": (SegmentNetConfig, onnx_export.export_segment),
+                     "contour": (ContourNetConfig, onnx_export.export_contour),
+                     "complete": (CompletionNetConfig, onnx_export.export_complete)}[options.name]
+    basis = {"basis": MorphableModel.load(level=0).basis_id} if options.name == "regressor" else {}
+    path = cast(Any, write)(cast(Any, config).profile(options.profile), state, options.export,
+                            profile=options.profile, training=training, **basis)
     print(path)
 
 

@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--style", type=float, help="its weight, λ5. Default: 250 with --vgg19, else 2")
     parser.add_argument("--perceptual", type=float, default=0.05, help="weight of the features' difference")
     parser.add_argument("--from-clean", action="store_true", help="cut holes into the clean twins")
+    parser.add_argument("--variation", type=float, default=0.0, help="weight of total variation (landmark paper: 0.1)")
     add_options(parser, start=4000)
     options = parser.parse_args(arguments)
     if options.style is None:
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
         extract = TrunkFeatures(judge).to(device)
     stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size,
                          from_clean=options.from_clean)
-    names = ("loss", "l1", "style", "perceptual", "generator", "discriminator")
+    names = ("loss", "l1", "style", "perceptual", "variation", "generator", "discriminator")
     log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
     meta = {"options": vars(options), "config": common.plain(net.config),
             "phases": common.earlier_phases(options.init)}
@@ -89,6 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
             values["style"] = inpainting.style(features, truth)
             values["perceptual"] = inpainting.perceptual(features, truth)
             loss = loss + options.style * values["style"] + options.perceptual * values["perceptual"]
+        if options.variation:
+            values["variation"] = inpainting.total_variation(filled)
+            loss = loss + options.variation * values["variation"]
         if game.on(step):
             values["discriminator"] = game.learn(torch.cat([clean, contour], dim=1),
                                                  torch.cat([filled, contour], dim=1), rate)

@@ -13,10 +13,10 @@ from torch import Tensor
 from rtface.contours import PARSING
 from rtface.errors import InputError
 from rtface.geometry import opencv_affine
+from rtface.stages.occlude import OCCLUDER
 from rtface.synth.shards import decode
 from rtface.train.data import ByteArray, Shard, ShardStream, degrade, load_shard, random_crop
 
-OCCLUDER: Final = 2
 _SIDES: Final = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in PARSING]
 MIRRORED_CLASSES: Final = np.array([PARSING.index(name) for name in _SIDES], np.uint8)
 """What each parsing class is called in a mirror."""

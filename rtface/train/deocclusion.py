@@ -16,8 +16,9 @@ from rtface.config import OcclusionConfig
 from rtface.contours import PARSING, outlines, sketch
 from rtface.nets.complete import CompletionNet, CompletionNetConfig
 from rtface.nets.contour import ContourExport, ContourNet, ContourNetConfig
-from rtface.nets.segment import OCCLUDER, SegmentNetConfig, segment_net
+from rtface.nets.segment import SegmentNetConfig, segment_net
 from rtface.paths import WEIGHTS
+from rtface.stages.occlude import OCCLUDER
 
 
 class TorchDeoccluder:
