@@ -82,8 +82,19 @@ def read_model(path: Path) -> onnx.ModelProto:
         raise ModelFileError(f"{path}: got {exc}, expected a file written by a trainer's --export") from exc
 
 
-def load_weights(path: Path, module: nn.Module, prefix: str = "") -> None:
-    """Fill a module's parameters and buffers from an exported file, strictly."""
+def widened(stored: Tensor, own: Tensor) -> Tensor:
+    """``stored`` in the shape of ``own``, a convolution's further input channels filled with zeros."""
+    if stored.ndim == own.ndim == 4 and stored.shape[1] < own.shape[1]:
+        more = own.new_zeros(stored.shape[0], own.shape[1] - stored.shape[1], *stored.shape[2:])
+        stored = torch.cat([stored, more], dim=1)
+    return stored.reshape(own.shape) if stored.numel() == own.numel() else stored
+
+
+def load_weights(path: Path, module: nn.Module, prefix: str = "", *, widen: bool = False) -> None:
+    """Fill a module's parameters and buffers from an exported file, strictly.
+
+    widen: convolutions may want more input channels than were stored; they do not see those (weights 0) at first.
+    """
     stored = {t.name: numpy_helper.to_array(t) for t in read_model(path).graph.initializer}
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
@@ -93,7 +104,8 @@ def load_weights(path: Path, module: nn.Module, prefix: str = "") -> None:
         if prefix + name not in stored:
             raise ModelFileError(f"{path}: got no weight named {prefix + name}, expected every weight of "
                                  f"{type(module).__name__}; the file belongs to another network or profile")
-        state[name] = torch.from_numpy(np.array(stored[prefix + name], np.float32)).reshape(value.shape)
+        known = torch.from_numpy(np.array(stored[prefix + name], np.float32))
+        state[name] = widened(known, value) if widen else known.reshape(value.shape)
     module.load_state_dict(state)
 
 
@@ -133,10 +145,12 @@ def export_regressor(config: RegressorConfig, state: Mapping[str, Tensor], folde
                      training: Mapping[str, Any]) -> Path:
     """regressor.PROFILE.onnx.gz and .json."""
     path = folder / f"regressor.{profile}.onnx.gz"
-    export(_fill(Regressor(config), state), torch.rand(2, 3, config.size, config.size), path, inputs=["crops"],
-           outputs=["coefficients"], dynamic={0: torch.export.Dim("N", min=1)})
+    inputs = [("crops", 3), ("mask", 1)][:1 + config.mask]
+    export(_fill(Regressor(config), state), tuple(torch.rand(2, c, config.size, config.size) for _, c in inputs), path,
+           inputs=[n for n, _ in inputs], outputs=["coefficients"], dynamic={0: torch.export.Dim("N", min=1)})
     describe(path, name="regressor", profile=profile, basis=basis, config=config, training=training,
-             inputs=[tensor("crops", "N", 3, config.size, config.size)], outputs=[tensor("coefficients", "N", 239)])
+             inputs=[tensor(n, "N", c, config.size, config.size) for n, c in inputs],
+             outputs=[tensor("coefficients", "N", 239)])
     return path
 
 

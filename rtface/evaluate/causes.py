@@ -5,6 +5,7 @@
 As in ``robustness`` an occluder is pasted on a clean face, here at 20 to 50 % coverage, and the mesh is measured
 
 - from the hidden crop as it is (``hidden``);
+- from the hidden crop by a regressor that is told its mask (``hidden, told``; recipe ``mask``);
 - with de-occlusion as users get it (``own mask``), with the pasted area as mask (``true mask``), and with the clean
   picture's landmarks as well (``true mask and points``): what a perfect mask, and perfect points, would give;
 - from the clean picture, at the crop that the hidden face's landmarks place (``clean crop, moved``): what the crop's
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +36,7 @@ from rtface.stages.complete import Completer
 from rtface.stages.crop import crop_faces
 from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
 from rtface.stages.structure import Structurer, hole
-from rtface.types import Frame
+from rtface.types import FaceCrops, Frame, Occlusion
 
 COVERAGE: Final = (0.2, 0.5)
 NO_POINT: Final = np.zeros(68, np.bool_)
@@ -64,12 +66,16 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
                                    (crops.size, crops.size), flags=cv2.INTER_AREA) > 0
             mask = hole(cover[None, None].astype(np.float32), round(config.grow_share * crops.size))
             true_points = clean.points[None].astype(np.float32)
-            seen = {"hidden": crops, "own mask": completed(crops, chain.apply(crops, points)[1]),
-                    "true mask": completer.fill(crops, mask, structurer.draw(crops, mask, points)),
-                    "true mask and points": completer.fill(crops, mask, structurer.draw(crops, mask, true_points)),
-                    "clean crop, moved": crop_faces(frame, face.tracks, reader.regressor.size)}
-            for name, one in seen.items():
-                after = Measured(face.points, face.presence, reader.regressor.regress(one))
+            own, completion = chain.apply(crops, points)
+            assert own is not None
+            truth = replace(own, mask=cover[None, None].astype(np.float32))
+            seen: dict[str, tuple[FaceCrops, Occlusion | None]] = {
+                "hidden": (crops, None), "hidden, told": (crops, own), "own mask": (completed(crops, completion), own),
+                "true mask": (completer.fill(crops, mask, structurer.draw(crops, mask, points)), truth),
+                "true mask and points": (completer.fill(crops, mask, structurer.draw(crops, mask, true_points)), truth),
+                "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
+            for name, (one, occlusion) in seen.items():
+                after = Measured(face.points, face.presence, reader.regressor.regress(one, occlusion))
                 values = compare(model, clean, after, NO_POINT)
                 moved[name].append((values["shape_mm"], values["identity_mm"], values["turn_deg"]))
     results: list[dict[str, Any]] = []

@@ -176,10 +176,11 @@ class FaceReader:
         found = self.landmarks.locate(frame, box_xyxy)
         if found is None:
             return None
-        crops = crop_faces(frame, found.tracks, self.regressor.size)
+        crops, occlusion = crop_faces(frame, found.tracks, self.regressor.size), None
         if self.deoccluder is not None and self.deoccluder.size == crops.size:  # as in the pipeline
-            crops = completed(crops, self.deoccluder.apply(crops, found.tracks.landmarks)[1])
-        return Measured(found.points, found.presence, self.regressor.regress(crops))
+            occlusion, completion = self.deoccluder.apply(crops, found.tracks.landmarks)
+            crops = completed(crops, completion)
+        return Measured(found.points, found.presence, self.regressor.regress(crops, occlusion))
 
 
 def face_reader(engines: Mapping[str, Engine], basis: str, recipe: Recipe = "off") -> FaceReader:

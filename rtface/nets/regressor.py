@@ -1,14 +1,14 @@
-"""Coefficient regressor (all four papers, §4 of each): face crop → 239 numbers."""
+"""Coefficient regressor (all four papers, §4 of each): face crop, and what was hidden in it → 239 numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from rtface.nets.encoder import MobileEncoder, ResNetEncoder
+from rtface.nets.encoder import PIXEL_MEAN, MobileEncoder, ResNetEncoder
 from rtface.nets.mobilenet import MobileNetConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, VECTOR_SIZE
@@ -22,6 +22,8 @@ class RegressorConfig:
 
     trunk: MobileNetConfig | ResNetConfig = field(default_factory=lambda: MobileNetConfig("small"))
     size: int = 128
+    mask: bool = True
+    """Whether the network is told which pixels something hides, as a fourth channel; the papers' is not."""
 
     @classmethod
     def profile(cls, name: str) -> RegressorConfig:
@@ -50,16 +52,21 @@ def output_scale(size: int) -> tuple[Tensor, Tensor]:
 
 
 class Regressor(nn.Module):
-    """(N, 3, S, S) RGB 0..1 → (N, 239) float32 y = (α, β, τ, γ, pitch, yaw, roll, f, t_x, t_y) in crop px."""
+    """(N, 3, S, S) RGB 0..1 → (N, 239) float32 y = (α, β, τ, γ, pitch, yaw, roll, f, t_x, t_y) in crop px.
+
+    With ``config.mask`` also (N, 1, S, S) float32, 1 where something hides the face, whether or not the crop was
+    completed there.
+    """
 
     def __init__(self, config: RegressorConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder: nn.Module
-        if isinstance(config.trunk, ResNetConfig):
-            self.encoder, features = ResNetEncoder(config.trunk), config.trunk.features
+        trunk = replace(config.trunk, inputs=3 + config.mask)
+        if isinstance(trunk, ResNetConfig):
+            self.encoder, features = ResNetEncoder(trunk), trunk.features
         else:
-            self.encoder, features = MobileEncoder(config.trunk, config.size, HIDDEN), HIDDEN
+            self.encoder, features = MobileEncoder(trunk, config.size, HIDDEN), HIDDEN
         self.head = nn.Linear(features, VECTOR_SIZE)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
@@ -69,5 +76,8 @@ class Regressor(nn.Module):
         self.register_buffer("offset", offset)
         self.register_buffer("spread", spread)
 
-    def forward(self, crops: Tensor) -> Tensor:
+    def forward(self, crops: Tensor, mask: Tensor | None = None) -> Tensor:
+        if self.config.mask:
+            assert mask is not None, "this network wants the mask of what hides the face"
+            crops = torch.cat([crops, mask + PIXEL_MEAN], dim=1)  # 0 is "nothing hides it" behind the normalisation
         return self.offset + self.spread * self.head(self.encoder(crops)).float()

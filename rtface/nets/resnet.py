@@ -17,6 +17,8 @@ class ResNetConfig:
     """Channels of the first stage; each later stage doubles it."""
     bottleneck: bool = False
     """1×1–3×3–1×1 blocks (ResNet-50) instead of two 3×3 (ResNet-18)."""
+    inputs: int = 3
+    """Channels of the picture."""
 
     @property
     def features(self) -> int:
@@ -53,12 +55,13 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Trunk without a classifier: (N, 3, S, S) → (N, config.features, S/32, S/32)."""
+    """Trunk without a classifier: (N, C, S, S) → (N, config.features, S/32, S/32)."""
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.stem = nn.Sequential(conv_bn(3, config.width, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(conv_bn(config.inputs, config.width, 7, 2), nn.ReLU(inplace=True),
+                                  nn.MaxPool2d(3, 2, 1))
         stages: list[nn.Module] = []
         channels = config.width
         for stage, count in enumerate(config.blocks):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rtface.errors import InputError, ModelFileError
 from rtface.paths import PACKAGE
@@ -135,13 +135,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def initialise(module: nn.Module, path: Path, *, prefix: str = "") -> None:
-    """Fill a module from a checkpoint's averaged weights or an exported .onnx.gz (``prefix`` of its names there)."""
+def initialise(module: nn.Module, path: Path, *, prefix: str = "", widen: bool = False) -> None:
+    """Fill a module from a checkpoint's averaged weights or an exported .onnx.gz (``prefix`` of its names there).
+
+    widen: the module may see more channels than the stored one did; it does not use them at first.
+    """
     if path.name.endswith(".onnx.gz"):
         from build_engines.onnx_export import load_weights
-        load_weights(path, module, prefix=prefix)
+        load_weights(path, module, prefix=prefix, widen=widen)
     else:
-        module.load_state_dict(load_checkpoint(path)["ema"])
+        state = load_checkpoint(path)["ema"]
+        module.load_state_dict(widened_state(state, module.state_dict()) if widen else state)
+
+
+def widened_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` with zeros for the input channels that only ``own``'s convolutions have."""
+    from build_engines.onnx_export import widened
+    return {name: widened(value, own[name]) if name in own else value
+            for name, value in state.items()}
 
 
 def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema) -> int:

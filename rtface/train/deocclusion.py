@@ -41,14 +41,18 @@ class TorchDeoccluder:
         return net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def __call__(self, crops: Tensor, landmarks: Tensor) -> Tensor:
-        """crops (N, 3, S, S) RGB 0..1 and landmarks (N, 68, 2) px → crops with what hides the faces drawn over.
+    def find(self, crops: Tensor) -> Tensor:
+        """crops (N, 3, S, S) RGB 0..1 → (N, 1, S, S) of their dtype, 1 where something hides the face."""
+        return (self._segment(crops).argmax(dim=1, keepdim=True) == OCCLUDER).to(crops.dtype)
+
+    @torch.no_grad()
+    def complete(self, crops: Tensor, hidden: Tensor, landmarks: Tensor) -> Tensor:
+        """The crops with what hides the faces drawn over; hidden from :meth:`find`, landmarks (N, 68, 2) px.
 
         Visible pixels stay as they are; faces with an empty mask come back unchanged.
         """
         size = crops.shape[-1]
         grow = round(OcclusionConfig().grow_share * size)
-        hidden = (self._segment(crops).argmax(dim=1, keepdim=True) == OCCLUDER).to(crops.dtype)
         rows = torch.nonzero(hidden.flatten(1).any(dim=1))[:, 0]
         if not len(rows):
             return crops

@@ -1,19 +1,24 @@
 """Train the coefficient regressor on labelled synthetic faces.
 
     python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--encoder LANDMARKS.pt]
-                                     [--deoccluded 0.5] [--resume] [--export rtface/weights]
+                                     [--deoccluded 0.4] [--pairs 2] [--resume] [--export rtface/weights]
 
 DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the convolutions from a landmark checkpoint
-(same trunk), which saves most of the time. Half of the crops are mirrored. With ``--deoccluded`` that share of the
-crops goes through the shipped chain of occlusion removal first, as at run time. Loss: CoefficientLoss.
+(same trunk), which saves most of the time. Half of the crops are mirrored. The shipped segmentation network tells the
+regressor what is hidden, as at run time; the share ``--deoccluded`` is completed by the shipped networks, too, and a
+tenth of the crops comes without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT`` (shards with clean twins) every
+face is seen twice, hidden and clean, and both answers shall be one mesh: WEIGHT times the mean distance of their
+vertices in mm.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from rtface.errors import ModelFileError
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
@@ -22,14 +27,18 @@ from rtface.morphable import MorphableModel
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
-from rtface.train.data import CropStream, as_input, batches, find_shards
+from rtface.train.data import CropStream, ShardStream, as_input, batches, find_shards
 from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
+from rtface.train.pairs import PairSample, PairStream
+
+IGNORANT = 0.1
+"""Share of the crops that come without a mask: nobody looked."""
 
 
 def load_encoder(net: Regressor, path: Path) -> None:
     """Fill the encoder's convolutions (not its fully connected layer) from a landmark network's checkpoint."""
-    state = common.load_checkpoint(path)["ema"]
     own = net.encoder.state_dict()
+    state = common.widened_state(common.load_checkpoint(path)["ema"], own)
     wanted = {name for name in own if not name.startswith("hidden.")}
     if missing := sorted(name for name in wanted if name not in state or state[name].shape != own[name].shape):
         raise ModelFileError(f"--encoder: got {path} without {missing[0]} of the right shape, expected a checkpoint of "
@@ -37,13 +46,37 @@ def load_encoder(net: Regressor, path: Path) -> None:
     net.encoder.load_state_dict({**own, **{name: state[name] for name in wanted}})
 
 
+def views(batch: Any, chain: TorchDeoccluder | None, share: float,
+          device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """A batch → crops (N, 3, S, S), what hides them (N, 1, S, S), coefficients (N, 239); pairs: hidden ones first.
+
+    ``share`` of the hidden crops are completed; nobody looked at the last tenth.
+    """
+    pairs = isinstance(batch, PairSample)
+    crops = as_input(batch.hidden if pairs else batch.crop, device)
+    target = (batch.hidden_coefficients if pairs else batch.coefficients).to(device)
+    mask = torch.zeros_like(crops[:, :1])
+    if chain is not None:
+        count, looked = round(share * len(crops)), len(crops) - round(IGNORANT * len(crops))
+        mask[:looked] = chain.find(crops[:looked])
+        points = guessed_landmarks(batch.landmarks[:count].to(device), batch.visibility[:count].to(device))
+        crops = torch.cat([chain.complete(crops[:count], mask[:count], points), crops[count:]])
+    if not pairs:
+        return crops, mask, target
+    clean = as_input(batch.clean, device)
+    return (torch.cat([crops, clean]), torch.cat([mask, torch.zeros_like(mask)]),
+            torch.cat([target, batch.clean_coefficients.to(device)]))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parse, build, loop, export."""
     parser = common.base_parser(__doc__ or "", steps=10000, batch=48, lr=1e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--encoder", type=Path, help="landmark checkpoint whose convolutions to start from")
-    parser.add_argument("--deoccluded", type=float, default=0.0,
+    parser.add_argument("--deoccluded", type=float, default=0.4,
                         help="share of crops from which occluders are removed by the shipped networks")
+    parser.add_argument("--pairs", type=float, default=0.0,
+                        help="weight of the agreement between hidden and clean crops; 0: no pairs")
     options = parser.parse_args(arguments)
     device = common.setup(options)
     config = RegressorConfig.profile(options.profile)
@@ -54,38 +87,40 @@ def main(arguments: list[str] | None = None) -> None:
     ema, step = common.Ema(net), 0
     checkpoint = options.run / "last.pt"
     if options.init:
-        common.initialise(net, options.init)
+        common.initialise(net, options.init, widen=True)  # also from a network that was not told the mask
         ema = common.Ema(net)
     if options.encoder:
         load_encoder(net, options.encoder)
         ema = common.Ema(net)
     if options.resume:
         step = common.restore(checkpoint, net, optimizer, ema)
-    stream = CropStream(find_shards(options.data, "faces"), options.seed + step, config.size, negatives=0.0,
-                        mirror=Mirror(model))
+    paths, mirror = find_shards(options.data, "faces"), Mirror(model)
+    stream: ShardStream = (PairStream(paths, options.seed + step, config.size, mirror) if options.pairs
+                           else CropStream(paths, options.seed + step, config.size, negatives=0.0, mirror=mirror))
     log, sums, counted = common.Log(options.run), dict[str, float](), 0
     meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init),
             "basis": model.basis_id}
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
-    chain = TorchDeoccluder(device) if options.deoccluded else None
+    chain = TorchDeoccluder(device) if config.mask or options.deoccluded else None
     net.train()
     for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
-        target, crops = batch.coefficients.to(device), as_input(batch.crop, device)
-        if chain is not None:
-            count = round(options.deoccluded * len(crops))
-            points = guessed_landmarks(batch.landmarks[:count].to(device), batch.visibility[:count].to(device))
-            crops = torch.cat([chain(crops[:count], points), crops[count:]])
+        crops, mask, target = views(batch, chain, options.deoccluded, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            predicted = net(crops)
+            predicted = net(crops, mask)
         loss, terms = criterion(predicted, target)
+        values = terms._asdict()
+        if options.pairs:
+            hidden, clean = predicted.chunk(2)
+            values["agreement"] = criterion.agreement(hidden, clean.detach())
+            loss = loss + options.pairs * values["agreement"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         ema.update(net, step)
         step, counted = step + 1, counted + 1
-        for name, value in {"loss": loss, **terms._asdict()}.items():
+        for name, value in {"loss": loss, **values}.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
         if step % 50 == 0 or step == options.steps:
             log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})

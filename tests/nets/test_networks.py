@@ -1,6 +1,7 @@
 """Networks: shapes, configurations, and that exported files give the module's own answers."""
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -42,7 +43,10 @@ def test_output_shapes_of_both_profiles(profile):
         out = LandmarkNet(config).eval()(torch.rand(2, 3, config.size, config.size))
         assert out.landmarks.shape == (2, 68, 2) and out.presence.shape == (2,) and out.visibility.shape == (2, 68)
         side = RegressorConfig.profile(profile).size
-        assert Regressor(RegressorConfig.profile(profile)).eval()(torch.rand(2, 3, side, side)).shape == (2, 239)
+        told = Regressor(RegressorConfig.profile(profile)).eval()
+        assert told(torch.rand(2, 3, side, side), torch.zeros(2, 1, side, side)).shape == (2, 239)
+        untold = Regressor(replace(RegressorConfig.profile(profile), mask=False)).eval()
+        assert untold(torch.rand(2, 3, side, side)).shape == (2, 239)
         found = Detector(DetectorNetConfig.profile(profile)).eval()(torch.rand(1, 3, 128, 192))
         cells = sum((128 // s) * (192 // s) for s in (8, 16, 32, 64))
         assert found.scores.shape == (1, cells) and found.boxes.shape == (1, cells, 4)
@@ -84,11 +88,11 @@ def test_exported_networks_answer_like_their_modules_and_restore_them(tmp_path):
         net = _random(kind(config)).eval()
         path = export(config, net.state_dict(), tmp_path, profile="compact", training={}, **extra)
         assert path.name == f"{name}.compact.onnx.gz" and (tmp_path / f"{name}.compact.json").exists()
-        x = torch.rand(*shape)
+        x = (torch.rand(*shape), (torch.rand(shape[0], 1, *shape[2:]) > 0.5).float())[:1 + (name == "regressor")]
         session = _session(path)
-        got = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        got = session.run(None, {tensor.name: a.numpy() for tensor, a in zip(session.get_inputs(), x, strict=True)})
         with torch.no_grad():
-            want = net(x)
+            want = net(*x)
         if name == "detector":
             np.testing.assert_allclose(got[1], want.boxes.numpy(), rtol=1e-2, atol=0.1)
         else:

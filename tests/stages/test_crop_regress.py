@@ -7,11 +7,11 @@ import pytest
 
 from rtface.errors import BackendError, ModelFileError
 from rtface.geometry import apply_affine
-from rtface.inference import EngineSpec, FakeEngine
+from rtface.inference import EngineSpec, FakeEngine, TensorSpec
 from rtface.stages.assess import assess
 from rtface.stages.crop import crop_faces
 from rtface.stages.regress import Regressor
-from rtface.types import REGIONS, VECTOR_SIZE, FaceCrops, FaceTracks, Frame
+from rtface.types import REGIONS, VECTOR_SIZE, FaceCrops, FaceTracks, Frame, Occlusion
 from tests import blobs
 
 
@@ -53,6 +53,27 @@ def test_coefficients_are_in_frame_pixels() -> None:
     np.testing.assert_allclose(coefficients.translation, [[50, 60], [120, 50]], atol=0.7)
     np.testing.assert_allclose(coefficients.scale * 140, [40, 30], atol=1.2)
     assert coefficients.basis == blobs.BASIS and engine.calls == 1  # one batch for all faces
+
+
+def test_a_regressor_that_wants_it_is_told_what_is_hidden() -> None:
+    told: list[np.ndarray] = []
+
+    def regress(crops: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+        told.append(mask)
+        return blobs.regress(crops)
+
+    spec = blobs._spec("regressor", [TensorSpec("crops", ("N", 3, 8, 8)), TensorSpec("mask", ("N", 1, 8, 8))],
+                       list(blobs.SPECS["regressor"].outputs))
+    regressor = Regressor(FakeEngine(spec, regress), blobs.BASIS)
+    eye = np.eye(2, 3, dtype=np.float32)[None]
+    crops = FaceCrops(np.zeros((1, 3, 8, 8), np.float32), eye, np.zeros(1, np.int32))
+    regressor.regress(crops)
+    assert told[0].shape == (1, 1, 8, 8) and not told[0].any()  # nobody looked
+    for side in (8, 4, 16):  # networks of other sizes see the same crop at another resolution
+        mask = np.zeros((1, 1, side, side), np.float32)
+        mask[..., side // 2:, :] = 1
+        regressor.regress(crops, Occlusion(np.zeros((1, 3, side, side), np.float32), mask, np.ones(1, np.float32), eye))
+        np.testing.assert_array_equal(told[-1][0, 0], np.repeat([[0.0], [1.0]], 4, axis=0) * np.ones(8))
 
 
 def test_weights_for_another_basis_are_refused() -> None:

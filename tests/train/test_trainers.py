@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from build_engines.onnx_export import export_regressor
 from rtface.config import OcclusionConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.geometry import pose_vertices
@@ -21,7 +22,20 @@ from rtface.morphable import MorphableModel
 from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
-from rtface.train import average, common, complete, contour, data, dense, detector, landmarks, parse, regressor, segment
+from rtface.train import (
+    average,
+    common,
+    complete,
+    contour,
+    data,
+    dense,
+    detector,
+    landmarks,
+    pairs,
+    parse,
+    regressor,
+    segment,
+)
 from rtface.train.deocclusion import TorchDeoccluder
 from rtface.types import FaceCrops
 
@@ -77,9 +91,44 @@ def test_completion_starts_from_a_segmentation_network_and_is_judged_by_its_feat
     assert (tmp_path / "weights" / "complete.compact.onnx.gz").exists()
 
 
-def test_the_regressor_learns_from_completed_crops_too(folders, tmp_path):
-    regressor.main([*_arguments(folders, tmp_path, "faces"), "--steps", "1", "--deoccluded", "0.5"])
-    assert common.load_checkpoint(tmp_path / "last.pt")["step"] == 1
+def test_the_regressor_learns_from_pairs_and_from_weights_that_knew_no_mask(folders, tmp_path):
+    untold = regressor.Regressor(regressor.RegressorConfig(mask=False))
+    with torch.no_grad():
+        untold.head.weight.normal_(std=0.05)
+    export_regressor(untold.config, untold.state_dict(), tmp_path, profile="compact", basis="", training={})
+    told = regressor.Regressor(regressor.RegressorConfig())
+    common.initialise(told, tmp_path / "regressor.compact.onnx.gz", widen=True)
+    crops, mask = torch.rand(2, 3, 128, 128), (torch.rand(2, 1, 128, 128) > 0.5).float()
+    with torch.no_grad():  # weights are stored as float16
+        torch.testing.assert_close(told.eval()(crops, mask), untold.eval()(crops), rtol=1e-2, atol=0.05)
+    run = tmp_path / "run"
+    regressor.main([*_arguments(folders, run, "dense"), "--steps", "1", "--pairs", "2",
+                    "--init", str(tmp_path / "regressor.compact.onnx.gz")])
+    with (run / "log.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert float(row["agreement"]) > 0
+    stem = common.load_checkpoint(run / "last.pt")["module"]["encoder.trunk.stem.0.weight"]
+    assert stem.shape[1] == 4 and float(stem[:, 3].abs().max()) > 0
+    with pytest.raises(InputError, match="shards without clean twins"):
+        regressor.main([*_arguments(folders, tmp_path / "other", "faces"), "--steps", "1", "--pairs", "2"])
+
+
+def test_pairs_are_one_face_seen_twice(folders):
+    stream = pairs.PairStream(data.find_shards(folders / "dense", "faces"), 3, 64, Mirror(MorphableModel.load(level=0)),
+                              twins=0.5)
+    shard, twins = data.load_shard(stream.paths[0]), 0
+    for seed in range(12):
+        one = stream.sample(np.random.default_rng(seed), shard, seed % 6)
+        assert one.hidden.shape == one.clean.shape == (3, 64, 64)
+        np.testing.assert_allclose(one.hidden_coefficients[:224], one.clean_coefficients[:224])  # but for roll, f, t
+        assert not np.allclose(one.hidden_coefficients[-3:], one.clean_coefficients[-3:])  # placed anew
+        twins += bool(one.visibility.all())
+    assert 0 < twins < 12
+
+
+def _completed(crops, points):
+    chain = TorchDeoccluder(torch.device("cpu"))
+    return chain.complete(crops, chain.find(crops), points)
 
 
 def test_torch_and_the_run_time_complete_alike(folders):
@@ -88,7 +137,7 @@ def test_torch_and_the_run_time_complete_alike(folders):
     samples = [next(drawn) for _ in range(6)]
     crops = torch.from_numpy(np.stack([s.crop for s in samples])).float() / 255
     points = np.stack([s.landmarks for s in samples])
-    got = TorchDeoccluder(torch.device("cpu"))(crops, torch.from_numpy(points)).numpy()
+    got = _completed(crops, torch.from_numpy(points)).numpy()
     names = NETWORKS["contour"]
     with ExitStack() as stack:
         engines = {name: stack.enter_context(open_engine(name, "compact", backend="onnx", threads=1)) for name in names}
