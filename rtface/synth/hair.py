@@ -28,6 +28,8 @@ class HairStyle(NamedTuple):
     width_mm: float
     color: FloatArray
     """(3,) linear RGB."""
+    buns: int = 0
+    """Hair tied up to none, one or two."""
 
 
 class Locks(NamedTuple):
@@ -57,13 +59,18 @@ def sample_style(rng: np.random.Generator) -> HairStyle | None:
     """A random haircut; None is a bald head."""
     if rng.random() < 0.07:
         return None
-    long = rng.random() < 0.4
+    long, tied = rng.random() < 0.4, rng.random() < 0.12
     length = float(rng.uniform(110, 320) if long else np.exp(rng.uniform(np.log(12), np.log(80))))
-    return HairStyle(length_mm=length, fringe=float(rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.55, 0.45])),
-                     parting=float(rng.choice([0.0, rng.normal(0, 25), rng.choice([-45, 45])])),
-                     curl_mm=float(rng.choice([0.0, rng.uniform(1, 7)], p=[0.6, 0.4])),
-                     lift_mm=float(rng.uniform(2, 16)), locks=int(rng.integers(800, 1300)),
-                     width_mm=float(rng.uniform(4.0, 9.0)), color=hair_color(rng))
+    style = HairStyle(length_mm=length, fringe=float(rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.55, 0.45])),
+                      parting=float(rng.choice([0.0, rng.normal(0, 25), rng.choice([-45, 45])])),
+                      curl_mm=float(rng.choice([0.0, rng.uniform(1, 7)], p=[0.6, 0.4])),
+                      lift_mm=float(rng.uniform(2, 16)), locks=int(rng.integers(800, 1300)),
+                      width_mm=float(rng.uniform(4.0, 9.0)), color=hair_color(rng))
+    if tied:  # combed back and close to the head
+        return style._replace(length_mm=float(rng.uniform(20, 45)), lift_mm=float(rng.uniform(1, 4)),
+                              fringe=style.fringe if rng.random() < 0.3 else 0.0,
+                              buns=int(rng.choice([1, 2], p=[0.8, 0.2])))
+    return style
 
 
 def grow(rng: np.random.Generator, style: HairStyle, scalp: FloatArray, normals: FloatArray,

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from rtface import ops
 from rtface.morphable import MorphableModel, Part
+from rtface.synth.attire import buns, collar
 from rtface.synth.hair import clear_of, ellipsoid_around, grow
 from rtface.synth.people import Person
 from rtface.synth.piece import Anchors, Piece
 from rtface.synth.render import Surface
-from rtface.synth.shapes import FloatArray
+from rtface.synth.shapes import FloatArray, Shape
 from rtface.synth.skin import mean_color
 from rtface.synth.strands import FaceHair
 
@@ -47,6 +48,8 @@ class HeadBuilder:
         self.face_hair = FaceHair(model)
         self.iris_rays = _iris_rays(model)
         """Brightness of the iris' vertices around 1: rays, and a dark rim."""
+        self.neckline = _neckline(model)
+        """Vertices of the context where the clothes end at the neck."""
         self.context_color_faces, self.nearest = model.context.face_vertices, _nearest_uv(model)
 
     def surfaces(self, person: Person, expression: FloatArray) -> tuple[list[Surface], FloatArray]:
@@ -72,7 +75,10 @@ class HeadBuilder:
                                 receives=False))
         surfaces += self.face_hair.grow(person.hair_seed, person.skin, face[0], face_normals, FACE)
         if person.hair is not None:
-            surfaces.append(self._hair(person, surfaces[0], surfaces[1]))
+            surfaces += self._hair(person, surfaces[0], surfaces[1])
+        ring = surfaces[1].vertices[self.neckline]
+        if (cloth := collar(np.random.default_rng([person.hair_seed, 2]), ring)) is not None:
+            surfaces.append(_plain(cloth, person.clothes, CLOTHES))
         return surfaces, face[0]
 
     def _context(self, person: Person, alpha: FloatArray, beta: FloatArray, face_normals: FloatArray) -> Surface:
@@ -107,7 +113,7 @@ class HeadBuilder:
                        np.full(len(vertices), EYE, np.uint8), np.full(len(vertices), 0.8, np.float32), closed=True,
                        casts=False)
 
-    def _hair(self, person: Person, face: Surface, context: Surface) -> Surface:
+    def _hair(self, person: Person, face: Surface, context: Surface) -> list[Surface]:
         assert person.hair is not None and context.normals is not None and face.normals is not None
         rng = np.random.default_rng(person.hair_seed)
         scalp = np.concatenate([context.vertices[self.scalp], face.vertices[self.face_scalp]])
@@ -115,8 +121,11 @@ class HeadBuilder:
         center, axes = ellipsoid_around(scalp)
         skin = np.concatenate([face.vertices, context.vertices[~self.scalp]])
         locks = clear_of(grow(rng, person.hair, scalp, normals, center, axes), skin, keep=person.hair.fringe > 0)
-        return Surface(locks.vertices, locks.triangles, locks.albedo, np.full(len(locks.vertices), HAIR, np.uint8),
-                       np.full(len(locks.vertices), 0.15, np.float32), normals=locks.normals, receives=False)
+        hair = [Surface(locks.vertices, locks.triangles, locks.albedo, np.full(len(locks.vertices), HAIR, np.uint8),
+                        np.full(len(locks.vertices), 0.15, np.float32), normals=locks.normals, receives=False)]
+        if (tied := buns(np.random.default_rng([person.hair_seed, 1]), person.hair, center, axes)) is not None:
+            hair.append(_plain(*tied, HAIR, gloss=0.15))
+        return hair
 
     def anchors(self, person: Person, face: FloatArray) -> Anchors:
         """Where occluders attach."""
@@ -130,6 +139,23 @@ def occluder_surface(piece: Piece, kind: int) -> Surface:
                    np.broadcast_to(piece.color, (count, 3)).astype(np.float32),
                    np.full(count, OCCLUDER + kind, np.uint8), np.full(count, piece.gloss, np.float32),
                    scatter=piece.scatter)
+
+
+def _plain(shape: Shape, color: FloatArray, kind: int, *, gloss: float = 0.0) -> Surface:
+    """A mesh with one colour (3,) or one per vertex (V, 3)."""
+    count = len(shape.vertices)
+    return Surface(shape.vertices, shape.triangles, np.broadcast_to(color, (count, 3)).astype(np.float32),
+                   np.full(count, kind, np.uint8), np.full(count, gloss, np.float32))
+
+
+def _neckline(model: MorphableModel) -> NDArray[np.int64]:
+    """Vertices of the context's clothes that share a triangle with its skin."""
+    part = model.context
+    names = np.array(part.label_names)[part.labels]
+    corner = names[part.triangles]
+    mixed = (corner == "clothes").any(axis=1) & (corner == "skin").any(axis=1)
+    found = np.unique(part.triangles[mixed])
+    return np.asarray(found[names[found] == "clothes"], np.int64)
 
 
 def _iris_rays(model: MorphableModel) -> FloatArray:

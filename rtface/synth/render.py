@@ -41,6 +41,15 @@ class Surface(NamedTuple):
     """Shadows fall on it."""
 
 
+class Lamp(NamedTuple):
+    """A light that casts shadows, in camera axes."""
+
+    direction: FloatArray
+    """(3,) unit, towards it."""
+    direct: float
+    """Its strength within the harmonics; shadows take this part away."""
+
+
 class Light(NamedTuple):
     """Illumination in camera axes."""
 
@@ -54,6 +63,13 @@ class Light(NamedTuple):
     """Strength of the main light within the harmonics; shadows take this part away."""
     softness_mm: float = 4.0
     """How far the edges of cast shadows blur."""
+    others: tuple[Lamp, ...] = ()
+    """Windows, screens and rim lights besides the main one; also within the harmonics."""
+
+    @property
+    def lamps(self) -> tuple[Lamp, ...]:
+        """Every light that casts shadows, the main one first."""
+        return (Lamp(self.direction, self.direct), *self.others)
 
 
 class Drawing(NamedTuple):
@@ -174,14 +190,15 @@ def visible(mesh: Placed, raster: ops.Raster) -> NDArray[np.intp]:
 
 
 def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.intp],
-            normals: FloatArray) -> FloatArray | None:
-    """(S,) share of the main light that reaches the vertices ``seen``; None where there is none to speak of.
+            normals: FloatArray) -> list[FloatArray | None]:
+    """(S,) share of each lamp that reaches the vertices ``seen``; None where there is none to speak of.
 
     normals (S, 3) of these vertices.
     """
     receiving = mesh.receiving[seen]
-    if light.direct < 0.05 or not receiving.any():
-        return None
+    lamps = [lamp if lamp.direct >= 0.05 and receiving.any() else None for lamp in light.lamps]
+    if not any(lamps):
+        return [None] * len(lamps)
     vertices, triangles, closed = casters[0].vertices, casters[0].casters, casters[0].closed_casters
     if len(casters) > 1:
         starts = np.cumsum([0] + [len(c.vertices) for c in casters[:-1]]).astype(np.int32)
@@ -189,11 +206,16 @@ def shadows(mesh: Placed, casters: list[Placed], light: Light, seen: NDArray[np.
         triangles = np.concatenate([c.casters[:c.closed_casters] + start for c, start in pairs]
                                    + [c.casters[c.closed_casters:] + start for c, start in pairs])
         vertices, closed = np.concatenate([c.vertices for c in casters]), sum(c.closed_casters for c in casters)
-    lit = np.ones(len(seen), np.float32)
-    lit[receiving] = lit_share(mesh.vertices[seen[receiving]], normals[receiving],
-                               vertices, triangles, light.direction, px_per_mm=mesh.px_per_mm,
-                               softness_mm=light.softness_mm, closed=closed)
-    return lit
+    out: list[FloatArray | None] = []
+    for lamp in lamps:
+        lit = None
+        if lamp is not None:
+            lit = np.ones(len(seen), np.float32)
+            lit[receiving] = lit_share(mesh.vertices[seen[receiving]], normals[receiving], vertices, triangles,
+                                       lamp.direction, px_per_mm=mesh.px_per_mm, softness_mm=light.softness_mm,
+                                       closed=closed)
+        out.append(lit)
+    return out
 
 
 def kinds_of(mesh: Placed, raster: ops.Raster) -> Drawing:
@@ -211,31 +233,40 @@ def paint(mesh: Placed, raster: ops.Raster, light: Light, texture: FloatArray | 
     """
     seen = visible(mesh, raster)
     normals, gloss, scatter = mesh.normals(seen), mesh.gloss[seen], mesh.scatter[seen]
-    lit = shadows(mesh, casters, light, seen, normals)
     irradiance = irradiated(normals, scatter, light.harmonics)
-    half = light.direction + np.array([0.0, 0.0, -1.0], np.float32)
-    half /= np.linalg.norm(half)
-    cosine = np.maximum(normals @ half, 0.0)
-    cosine *= cosine * cosine
-    cosine *= cosine
-    cosine *= cosine
-    shine = cosine * cosine * gloss  # the 24th power
-    shadow = np.float32(0)
-    if lit is not None:
-        facing = normals @ light.direction
-        lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
-        shadow = (1 - lit) * lobe * np.float32(light.direct)
-        shine *= lit
+    shine = np.zeros(len(seen), np.float32)
+    for lamp, lit in zip(light.lamps, shadows(mesh, casters, light, seen, normals), strict=True):
+        bright = highlight(normals, lamp.direction) * np.float32(
+            1.0 if lamp.direct >= light.direct else lamp.direct / light.direct)
+        if lit is not None:
+            facing = normals @ lamp.direction
+            lobe = np.maximum(0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1), 0)  # as in the harmonics
+            shadow = (1 - lit) * lobe * np.float32(lamp.direct)
+            for c in range(3):
+                irradiance[:, c] -= shadow * (1 - SHADOW_BLEED[c] * scatter * lit)
+            bright *= lit
+        shine += bright
     shaded = np.empty((len(mesh.vertices), 4), np.float32)  # of no consequence where nothing is seen
     albedo = mesh.albedo[seen]
     for c in range(3):
-        dark = shadow if lit is None else shadow * (1 - SHADOW_BLEED[c] * scatter * lit)
-        shaded[seen, c] = albedo[:, c] * (np.maximum(irradiance[:, c] - dark, 0.02) * light.tint[c])
-    shaded[seen, 3] = shine
+        shaded[seen, c] = albedo[:, c] * (np.maximum(irradiance[:, c], 0.02) * light.tint[c])
+    shaded[seen, 3] = shine * gloss
     shine_color = (0.35 * max(float(light.harmonics[0]), 0.1) * light.tint).astype(np.float32)
     color, kind = shading.colorize(shaded, mesh.triangles, mesh.kind, mesh.uv, mesh.textured, texture,
                                    raster.triangle_id, raster.barycentrics, shine_color)
     return Drawing(color, kind, raster.triangle_id, raster.depth)
+
+
+def highlight(normals: FloatArray, direction: FloatArray) -> FloatArray:
+    """(V,) Blinn–Phong highlight of a lamp, 24th power; normals (V, 3) and direction (3,) unit, camera axes."""
+    half = direction + np.array([0.0, 0.0, -1.0], np.float32)
+    half /= max(float(np.linalg.norm(half)), 1e-3)
+    cosine = np.maximum(normals @ half, 0.0)
+    cosine *= cosine * cosine
+    cosine *= cosine
+    cosine *= cosine
+    shine: FloatArray = cosine * cosine
+    return shine
 
 
 def irradiated(normals: FloatArray, scatter: FloatArray, harmonics: FloatArray) -> FloatArray:
@@ -281,13 +312,19 @@ def encode_srgb(linear: FloatArray) -> FloatArray:
 
 
 def sample_light(rng: np.random.Generator) -> Light:
-    """One main light, ambient light and a bounce, as nine gray harmonics and a tint."""
+    """One to three lamps, ambient light and a bounce, as nine gray harmonics and a tint."""
     azimuth, height = rng.normal(0, 0.9), rng.normal(0.35, 0.45)
     direction = np.array([np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)])
     ambient, strength = rng.uniform(0.25, 0.95), float(rng.uniform(0.1, 1.0) * rng.choice([1.0, 2.2], p=[0.65, 0.35]))
     harmonics = np.zeros(9)
     harmonics[0] = ambient
-    for towards, power in ((direction, strength), (rng.normal(size=3), float(rng.uniform(0, 0.3)))):
+    others = []
+    for _ in range(int(rng.choice([0, 1, 2], p=[0.6, 0.32, 0.08]))):  # a window aside, a screen, a rim light behind
+        around, above = rng.uniform(-2.4, 2.4), rng.normal(0.1, 0.4)
+        towards = np.array([np.sin(around) * np.cos(above), -np.sin(above), -np.cos(around) * np.cos(above)])
+        others.append((towards, strength * float(rng.uniform(0.25, 1.0))))
+    bounce = (rng.normal(size=3), float(rng.uniform(0, 0.3)))
+    for towards, power in ((direction, strength), *others, bounce):
         towards = towards / np.linalg.norm(towards)
         x, y, z = towards
         # clamped-cosine lobe (Ramamoorthi & Hanrahan 2001): bands 0, 1, 2 weighted 1/4, 1/2, 5/32·…
@@ -299,4 +336,5 @@ def sample_light(rng: np.random.Generator) -> Light:
     warmth = rng.normal(0, 0.08)
     tint = np.array([1 + warmth, 1.0, 1 - warmth]) * np.exp(rng.normal(0, 0.03, 3))
     return Light(harmonics.astype(np.float32), tint.astype(np.float32), direction.astype(np.float32),
-                 strength * exposure, float(np.exp(rng.uniform(np.log(1.0), np.log(14.0)))))
+                 strength * exposure, float(np.exp(rng.uniform(np.log(1.0), np.log(14.0)))),
+                 tuple(Lamp(towards.astype(np.float32), power * exposure) for towards, power in others))

@@ -94,10 +94,12 @@ def mask(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     z = _drape(x, y, anchors.surface, float(rng.uniform(5, 11))) - rng.uniform(1.5, 6)
     if rng.random() < 0.6:  # pleats
         z += 1.2 * np.abs((v * rng.integers(3, 6)) % 1.0 - 0.5)
-    color = (np.array([0.35, 0.6, 0.8]) * rng.uniform(0.6, 1.1) if rng.random() < 0.35
-             else np.full(3, rng.uniform(0.6, 0.95)) if rng.random() < 0.4 else random_color(rng) ** 2.2)
+    style = rng.random()  # surgical blue, plain white, black, anything
+    color = (np.array([0.35, 0.6, 0.8]) * rng.uniform(0.6, 1.1) if style < 0.25
+             else np.full(3, rng.uniform(0.6, 0.95)) + rng.normal(0, 0.02, 3) if style < 0.5
+             else np.full(3, rng.uniform(0.01, 0.05)) if style < 0.62 else random_color(rng) ** 2.2)
     shape = sheet(np.stack([x, y, z], -1))
-    cloth = Piece(shape, pattern(rng, shape, color.astype(np.float32), chance=0.25), 0.05)
+    cloth = Piece(shape, pattern(rng, shape, color.astype(np.float32), chance=0.0 if style < 0.5 else 0.3), 0.05)
     loops = []
     for column, ear in ((0, points[0]), (-1, points[16])):
         side = -1.0 if column == 0 else 1.0
