@@ -95,11 +95,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="evaluation pack")
     parser.add_argument("--set", default="cc0_people", dest="set_name")
+    parser.add_argument("--weights", type=Path, help="folder of other weights than the shipped ones")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     names = ("detector", "landmarks", "regressor", *NETWORKS["contour"])
-    with Networks(NetworkOptions(threads=options.threads), *names) as networks:
+    with Networks(NetworkOptions(weights=options.weights, threads=options.threads), *names) as networks:
         report = measure(Pack(options.data), options.set_name, networks, MorphableModel.load())
     print(f"{report.text()}\n{report.json_line()}")
 

@@ -89,12 +89,17 @@ class CoefficientLoss(nn.Module):
         """(N, 239) → α, β, τ, γ, pose."""
         return vector.split([IDENTITY_SIZE, EXPRESSION_SIZE, ALBEDO_SIZE, ILLUMINATION_SIZE, 6], dim=1)
 
-    def agreement(self, one: Tensor, other: Tensor) -> Tensor:
-        """Mean distance in mm of the vertices that two (N, 239) predictions of the same faces give, without pose."""
+    def agreement(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+        """How far two (N, 239) predictions of the same faces are apart, whatever their crops.
+
+        Mean distance of the vertices without pose in mm, and mean angle between both heads in rad (pitch and yaw: crops
+        are rolled).
+        """
         alpha, beta = (a - b for a, b in zip(self.split(one)[:2], self.split(other)[:2], strict=True))
         moved = (torch.einsum("vck,nk->nvc", self.identity_basis, alpha)
                  + torch.einsum("vck,nk->nvc", self.expression_basis, beta))
-        return (moved.square().sum(dim=2) + 1e-6).sqrt().mean()
+        turned = self.split(one)[4][:, :2] - self.split(other)[4][:, :2]
+        return (moved.square().sum(dim=2) + 1e-6).sqrt().mean(), (turned.square().sum(dim=1) + 1e-6).sqrt().mean()
 
     def forward(self, predicted: Tensor, target: Tensor) -> tuple[Tensor, CoefficientTerms]:
         alpha, beta, tau, gamma, pose = self.split(predicted)

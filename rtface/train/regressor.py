@@ -8,7 +8,7 @@ DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the co
 regressor what is hidden, as at run time; the share ``--deoccluded`` is completed by the shipped networks, too, and a
 tenth of the crops comes without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT`` (shards with clean twins) every
 face is seen twice, hidden and clean, and both answers shall be one mesh: WEIGHT times the mean distance of their
-vertices in mm.
+vertices in mm, and ten times the angle between both heads in rad.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from rtface.train.data import CropStream, ShardStream, as_input, batches, find_s
 from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
 from rtface.train.pairs import PairSample, PairStream
 
+MM_PER_RAD = 10.0
+"""What an angle between both heads weighs against a distance of their vertices."""
 IGNORANT = 0.1
 """Share of the crops that come without a mask: nobody looked."""
 
@@ -112,8 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
         values = terms._asdict()
         if options.pairs:
             hidden, clean = predicted.chunk(2)
-            values["agreement"] = criterion.agreement(hidden, clean.detach())
-            loss = loss + options.pairs * values["agreement"]
+            values["apart_mm"], values["apart_rad"] = criterion.agreement(hidden, clean.detach())
+            loss = loss + options.pairs * (values["apart_mm"] + MM_PER_RAD * values["apart_rad"])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)

@@ -88,3 +88,16 @@ def test_hidden_faces_are_ignored_not_negative():
     boxes[0, 0] = torch.tensor([40.0, 40, 70, 72])
     labels, _, weights = assign(boxes, torch.tensor([[0.1, 0.0]]), 128)
     assert labels.sum() == 0 and (weights == 0).any() and (weights == 1).any()
+
+
+def test_agreement_is_blind_to_where_the_crop_was(criterion):
+    one, other = _vector(), _vector()
+    other[0, 235:] = torch.tensor([0.4, 2.0, 30.0, 40.0])  # roll, scale and place belong to the crop
+    other[0, 144:224] = 1.0
+    apart_mm, apart_rad = (float(v) for v in criterion.agreement(one, other))
+    assert apart_mm == pytest.approx(1e-3) and apart_rad == pytest.approx(1e-3)  # the root's own floor
+    other[0, 233:235] = torch.tensor([0.3, -0.4])
+    other[0, 0] = 1.0
+    apart_mm, apart_rad = (float(v) for v in criterion.agreement(one, other))
+    moved = criterion.identity_basis[:, :, 0].norm(dim=1).mean()
+    assert apart_rad == pytest.approx(0.5, abs=1e-4) and apart_mm == pytest.approx(float(moved), rel=1e-2)
