@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rtface.losses.inpainting import adversarial_discriminator
 from rtface.nets.discriminator import PatchDiscriminator
-from rtface.train import common
+from rtface.train import common, parallel
 
 
 class Game:
@@ -24,6 +24,7 @@ class Game:
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=options.lr * options.d_lr, betas=(0.0, 0.9))
         self.start, self.path = options.d_start, options.run / "discriminator.pt"
         self.ratio = options.d_lr
+        parallel.share_weights(self.net)
 
     def on(self, step: int) -> bool:
         """Whether it takes part in this step."""
@@ -36,6 +37,7 @@ class Game:
         loss = adversarial_discriminator(self.net(real)[0], self.net(fake.detach())[0])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        parallel.average_gradients(self.net.parameters())
         self.optimizer.step()
         return loss.detach()
 

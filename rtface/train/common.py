@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from rtface.errors import InputError, ModelFileError
 from rtface.paths import PACKAGE
+from rtface.train import parallel
 
 
 def base_parser(description: str, *, steps: int, batch: int, lr: float) -> argparse.ArgumentParser:
@@ -46,13 +47,13 @@ def base_parser(description: str, *, steps: int, batch: int, lr: float) -> argpa
 
 
 def setup(options: argparse.Namespace) -> torch.device:
-    """Seed every generator, bound the threads, make the run folder."""
+    """Seed every generator, bound the threads, make the run folder, join other processes (see ``parallel``)."""
     random.seed(options.seed)
     np.random.seed(options.seed)
     torch.manual_seed(options.seed)
     torch.set_num_threads(max(1, options.threads))
     options.run.mkdir(parents=True, exist_ok=True)
-    return torch.device(options.device)
+    return parallel.join(options.device)
 
 
 def learning_rate(step: int, *, total: int, peak: float, warmup: int) -> float:
@@ -187,7 +188,8 @@ def commit() -> str:
 def phase(options: argparse.Namespace, steps: int) -> dict[str, Any]:
     """What one run contributed to a network: part of a checkpoint's meta and of the weights' json."""
     described = options.data / "dataset.json"
-    return {"steps": steps, "batch": options.batch, "samples_seen": steps * options.batch, "lr": options.lr,
+    batch = options.batch * parallel.count()
+    return {"steps": steps, "batch": batch, "samples_seen": steps * batch, "lr": options.lr,
             "seed": options.seed, "device": options.device, "torch": torch.__version__, "commit": commit(),
             "data": json.loads(described.read_text()) if described.exists() else str(options.data)}
 

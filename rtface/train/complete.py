@@ -12,18 +12,21 @@ features are larger than VGG-19's: hence another weight of style than the paper'
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from build_engines.onnx_export import export_complete
 from rtface.losses import inpainting
 from rtface.nets.complete import CompletionNet, CompletionNetConfig
 from rtface.nets.features import TrunkFeatures, vgg19
 from rtface.nets.segment import SegmentNet, SegmentNetConfig
 from rtface.train import common
 from rtface.train.adversarial import Game, add_options, partial_init
-from rtface.train.data import as_input, batches, find_shards
+from rtface.train.data import as_input, find_shards
 from rtface.train.dense import DenseStream, unit
+from rtface.train.session import Session
 
 PAPER_STYLE = 250.0
 """λ5 of the contour paper, for VGG-19's features; λ4, of the L1 term, is 1."""
@@ -52,15 +55,11 @@ def main(arguments: list[str] | None = None) -> None:
     net = CompletionNet(CompletionNetConfig.profile(options.profile))
     if options.encoder:
         partial_init(net, options.encoder)
-    if options.init:
-        common.initialise(net, options.init, prefix="net.")
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(net.parameters(), lr=options.lr, betas=(0.5, 0.99))
-    ema, step, game = common.Ema(net), 0, Game(4, options, device)
-    checkpoint = options.run / "last.pt"
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
-        game.restore()
+    game = Game(4, options, device)
+    session = Session(options, net, partial(torch.optim.Adam, lr=options.lr, betas=(0.5, 0.99)), device=device,
+                      config=net.config, clip=5.0, partners=[game],
+                      names=("loss", "l1", "style", "perceptual", "variation", "generator", "discriminator"))
     extract = None
     if options.vgg19:
         extract = vgg19(options.vgg19).to(device)
@@ -68,14 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
         judge = SegmentNet(SegmentNetConfig())
         judge.load_state_dict(common.load_checkpoint(options.features or options.encoder)["ema"])
         extract = TrunkFeatures(judge).to(device)
-    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size,
+    stream = DenseStream(find_shards(options.data, "faces"), session.seed, net.config.size,
                          from_clean=options.from_clean)
-    names = ("loss", "l1", "style", "perceptual", "variation", "generator", "discriminator")
-    log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
-    meta = {"options": vars(options), "config": common.plain(net.config),
-            "phases": common.earlier_phases(options.init)}
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    for batch in session.batches(stream):
         crop, clean = as_input(batch.crop, device), as_input(batch.clean, device)
         mask, contour = batch.mask.to(device).float(), unit(batch.contour.to(device))
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
@@ -93,30 +87,13 @@ def main(arguments: list[str] | None = None) -> None:
         if options.variation:
             values["variation"] = inpainting.total_variation(filled)
             loss = loss + options.variation * values["variation"]
-        if game.on(step):
+        if game.on(session.step):
             values["discriminator"] = game.learn(torch.cat([clean, contour], dim=1),
-                                                 torch.cat([filled, contour], dim=1), rate)
+                                                 torch.cat([filled, contour], dim=1), session.rate)
             values["generator"] = inpainting.adversarial_generator(game.net(torch.cat([filled, contour], dim=1))[0])
             loss = loss + options.adversarial * values["generator"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
-        for name, value in (("loss", loss), *values.items()):
-            sums[name] += float(value.detach())
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = dict.fromkeys(names, 0.0), 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-            game.save()
-    if options.export:
-        from build_engines.onnx_export import export_complete
-        export_complete(net.config, ema.state, options.export, profile=options.profile,
-                        training=common.recipe("complete", options, step))
+        session.update(loss, values)
+    session.export("complete", export_complete, net.config)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ the game begins.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from build_engines.onnx_export import export_contour
 from rtface.contours import outlines
 from rtface.losses import inpainting
 from rtface.nets.contour import ContourNet, ContourNetConfig, luminance
 from rtface.train import common
 from rtface.train.adversarial import Game, add_options, partial_init
-from rtface.train.data import as_input, batches, find_shards
+from rtface.train.data import as_input, find_shards
 from rtface.train.dense import DenseStream, unit
+from rtface.train.session import Session
 
 ADVERSARIAL, MATCHING = 1.0, 11.5
 """λ1, λ2 of the contour paper."""
@@ -51,23 +54,14 @@ def main(arguments: list[str] | None = None) -> None:
     net = ContourNet(ContourNetConfig.profile(options.profile))
     if options.encoder:
         partial_init(net, options.encoder)
-    if options.init:
-        common.initialise(net, options.init, prefix="net.")
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(net.parameters(), lr=options.lr, betas=(0.5, 0.99))
-    ema, step, game = common.Ema(net), 0, Game(2, options, device)
-    checkpoint = options.run / "last.pt"
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
-        game.restore()
-    stream = DenseStream(find_shards(options.data, "faces"), options.seed + step, net.config.size,
+    game = Game(2, options, device)
+    session = Session(options, net, partial(torch.optim.Adam, lr=options.lr, betas=(0.5, 0.99)), device=device,
+                      config=net.config, clip=5.0, partners=[game],
+                      names=("loss", "bce", "matching", "generator", "discriminator"))
+    stream = DenseStream(find_shards(options.data, "faces"), session.seed, net.config.size,
                          from_clean=options.from_clean)
-    names = ("loss", "bce", "matching", "generator", "discriminator")
-    log, sums, counted = common.Log(options.run), dict.fromkeys(names, 0.0), 0
-    meta = {"options": vars(options), "config": common.plain(net.config),
-            "phases": common.earlier_phases(options.init)}
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    for batch in session.batches(stream):
         gray, clean = luminance(as_input(batch.crop, device)), luminance(as_input(batch.clean, device))
         mask, truth = batch.mask.to(device).float(), unit(batch.contour.to(device))
         seen = visible_contours(batch.parsing).to(device)
@@ -76,34 +70,17 @@ def main(arguments: list[str] | None = None) -> None:
         weight = 1 + (HOLE - 1) * mask
         values = {"bce": (F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * weight).mean()}
         loss = options.bce * values["bce"]
-        if game.on(step):
+        if game.on(session.step):
             drawn = torch.sigmoid(logits)
             values["discriminator"] = game.learn(torch.cat([truth, clean], dim=1), torch.cat([drawn, clean], dim=1),
-                                                 rate)
+                                                 session.rate)
             verdict, fake = game.net(torch.cat([drawn, clean], dim=1))
             real = game.net(torch.cat([truth, clean], dim=1))[1]
             values["generator"] = inpainting.adversarial_generator(verdict)
             values["matching"] = inpainting.feature_matching(real, fake)
             loss = loss + ADVERSARIAL * values["generator"] + MATCHING * values["matching"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
-        for name, value in (("loss", loss), *values.items()):
-            sums[name] += float(value.detach())
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = dict.fromkeys(names, 0.0), 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-            game.save()
-    if options.export:
-        from build_engines.onnx_export import export_contour
-        export_contour(net.config, ema.state, options.export, profile=options.profile,
-                       training=common.recipe("contour", options, step))
+        session.update(loss, values)
+    session.export("contour", export_contour, net.config)
 
 
 if __name__ == "__main__":

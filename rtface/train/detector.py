@@ -11,14 +11,17 @@ which less than a fifth is visible, and faces under 10 px, are ignored.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from build_engines.onnx_export import export_detector
 from rtface.losses.geometry import focal_loss, giou_loss
 from rtface.nets.detector import STRIDES, Detector, DetectorNetConfig
 from rtface.train import common
-from rtface.train.data import SceneStream, as_input, batches, find_shards
+from rtface.train.data import SceneStream, as_input, find_shards
+from rtface.train.session import Session
 
 RANGES = ((0.0, 36.0), (28.0, 80.0), (64.0, 170.0), (136.0, 1e6))
 """Longer side of the faces (px) that each level answers for; they overlap, so that no size falls between two."""
@@ -75,19 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
     device = common.setup(options)
     config = DetectorNetConfig.profile(options.profile)
     net = Detector(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
-    ema, step = common.Ema(net), 0
-    checkpoint = options.run / "last.pt"
-    if options.init:
-        common.initialise(net, options.init, prefix="net.")
-        ema = common.Ema(net)
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
-    stream = SceneStream(find_shards(options.data, "scenes"), options.seed + step, options.size)
-    log, sums, counted = common.Log(options.run), {"loss": 0.0, "score": 0.0, "box": 0.0}, 0
-    meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init)}
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
+                      config=config, clip=10.0)
+    stream = SceneStream(find_shards(options.data, "scenes"), session.seed, options.size)
+    for batch in session.batches(stream):
         labels, targets, weights = assign(batch.boxes.to(device), batch.visible.to(device), options.size)
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
             out = net(as_input(batch.image, device))
@@ -95,25 +89,8 @@ def main(arguments: list[str] | None = None) -> None:
         score = (focal_loss(out.scores, labels, alpha=0.4) * weights).sum() / positives
         chosen = labels > 0
         box = giou_loss(out.boxes[chosen], targets[chosen]).sum() / positives
-        loss = score + box
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
-        for name, value in (("loss", loss), ("score", score), ("box", box)):
-            sums[name] += float(value.detach())
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = dict.fromkeys(sums, 0.0), 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-    if options.export:
-        from build_engines.onnx_export import export_detector
-        export_detector(config, ema.state, options.export, profile=options.profile,
-                        training=common.recipe("detector", options, step))
+        session.update(score + box, {"score": score, "box": box})
+    session.export("detector", export_detector, config)
 
 
 if __name__ == "__main__":

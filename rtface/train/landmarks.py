@@ -11,19 +11,22 @@ something covers count half), cross-entropy on presence and visibility.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from build_engines.onnx_export import export_landmarks
 from rtface.geometry import apply_affine, crops_from_landmarks
 from rtface.losses.geometry import point_loss
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
 from rtface.train import common
-from rtface.train.data import CropStream, as_input, batches, find_shards, load_shard
+from rtface.train.data import CropStream, as_input, find_shards, load_shard
+from rtface.train.session import Session
 
 NEGATIVES = 0.15
 """Share of crops that show no face where tracking would have one."""
@@ -48,21 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
     net = LandmarkNet(config)
     net.mean_shape.copy_(mean_shape(shards[0], config.size))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
-    ema, step = common.Ema(net), 0
-    checkpoint = options.run / "last.pt"
-    if options.init:
-        common.initialise(net, options.init, prefix="net.")
-        ema = common.Ema(net)
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
+    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
+                      config=config, clip=20.0)
     mirror = Mirror(MorphableModel.load(level=0))
-    stream = CropStream(shards, options.seed + step, config.size, negatives=NEGATIVES, mirror=mirror,
+    stream = CropStream(shards, session.seed, config.size, negatives=NEGATIVES, mirror=mirror,
                         scenes=find_shards(options.scenes, "scenes") if options.scenes else ())
-    log, sums, counted = common.Log(options.run), {"loss": 0.0, "px": 0.0, "presence": 0.0, "visibility": 0.0}, 0
-    meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init)}
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    for batch in session.batches(stream):
         sample = type(batch)(*(t.to(device) for t in batch))
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             out = net(as_input(sample.crop, device))
@@ -72,27 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
         visibility = F.binary_cross_entropy_with_logits(out.visibility, sample.visibility,
                                                         weight=sample.presence[:, None])
         loss = points + 2.0 * presence + 1.0 * visibility
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 20.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
         with torch.no_grad():
             distance = torch.linalg.norm(out.landmarks - sample.landmarks, dim=-1).mean(dim=1)
-            for name, value in (("loss", loss), ("presence", presence), ("visibility", visibility),
-                                ("px", (distance * sample.presence).sum() / sample.presence.sum().clamp(min=1))):
-                sums[name] += float(value.detach())
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = dict.fromkeys(sums, 0.0), 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-    if options.export:
-        from build_engines.onnx_export import export_landmarks
-        export_landmarks(config, ema.state, options.export, profile=options.profile,
-                         training=common.recipe("landmarks", options, step))
+            px = (distance * sample.presence).sum() / sample.presence.sum().clamp(min=1)
+        session.update(loss, {"px": px, "presence": presence, "visibility": visibility})
+    session.export("landmarks", export_landmarks, config)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
+from build_engines.onnx_export import export_segment
 from rtface.contours import PARSING
 from rtface.nets.segment import SegmentNetConfig, segment_net
 from rtface.synth.shards import decode
 from rtface.train import common
 from rtface.train.adversarial import partial_init
-from rtface.train.data import as_input, batches, find_shards, load_shard
+from rtface.train.data import as_input, find_shards, load_shard
 from rtface.train.dense import DenseStream
+from rtface.train.session import Session
 
 
 def class_weights(path: Path, samples: int = 100) -> torch.Tensor:
@@ -46,44 +49,19 @@ def main(arguments: list[str] | None = None) -> None:
     net = segment_net(replace(SegmentNetConfig.profile(options.profile), classes=len(PARSING)))
     if options.encoder:
         partial_init(net, options.encoder)
-    if options.init:
-        common.initialise(net, options.init, prefix="net.")
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
-    ema, step = common.Ema(net), 0
-    checkpoint = options.run / "last.pt"
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
+    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
+                      config=net.config, clip=10.0)
     shards = find_shards(options.data, "faces")
     weights = class_weights(shards[0]).to(device)
-    stream = DenseStream(shards, options.seed + step, net.config.size, fixed_holes=True)
-    log, sums, counted = common.Log(options.run), {"loss": 0.0, "accuracy": 0.0}, 0
-    meta = {"options": vars(options), "config": common.plain(net.config),
-            "phases": common.earlier_phases(options.init)}
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    stream = DenseStream(shards, session.seed, net.config.size, fixed_holes=True)
+    for batch in session.batches(stream):
         truth = batch.parsing.to(device).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             logits = net(as_input(batch.crop, device))
         loss = F.cross_entropy(logits, truth, weight=weights)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
-        sums["loss"] += float(loss.detach())
-        sums["accuracy"] += float((logits.detach().argmax(dim=1) == truth).float().mean())
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = dict.fromkeys(sums, 0.0), 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-    if options.export:
-        from build_engines.onnx_export import export_segment
-        export_segment(net.config, ema.state, options.export, profile=options.profile,
-                       training=common.recipe("parse", options, step), name="parse")
+        session.update(loss, {"accuracy": (logits.detach().argmax(dim=1) == truth).float().mean()})
+    session.export("parse", export_segment, net.config, name="parse")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ vertices in mm, and ten times the angle between both heads in rad.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from build_engines.onnx_export import export_regressor
 from rtface.errors import ModelFileError
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
 from rtface.mirror import Mirror
@@ -27,9 +29,10 @@ from rtface.morphable import MorphableModel
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
-from rtface.train.data import CropStream, ShardStream, as_input, batches, find_shards
+from rtface.train.data import CropStream, ShardStream, as_input, find_shards
 from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
 from rtface.train.pairs import PairSample, PairStream
+from rtface.train.session import Session
 
 MM_PER_RAD = 10.0
 """What an angle between both heads weighs against a distance of their vertices."""
@@ -85,28 +88,17 @@ def main(arguments: list[str] | None = None) -> None:
     net = Regressor(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model = MorphableModel.load()
     criterion = CoefficientLoss(model, CoefficientLossConfig()).to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.02)
-    ema, step = common.Ema(net), 0
-    checkpoint = options.run / "last.pt"
-    if options.init:
-        common.initialise(net, options.init, widen=True)  # also from a network that was not told the mask
-        ema = common.Ema(net)
     if options.encoder:
         load_encoder(net, options.encoder)
-        ema = common.Ema(net)
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
+    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.02), device=device,
+                      config=config, clip=10.0, init_prefix="", widen=True, meta={"basis": model.basis_id})
     paths, mirror = find_shards(options.data, "faces"), Mirror(model)
-    stream: ShardStream = (PairStream(paths, options.seed + step, config.size, mirror) if options.pairs
-                           else CropStream(paths, options.seed + step, config.size, negatives=0.0, mirror=mirror))
-    log, sums, counted = common.Log(options.run), dict[str, float](), 0
-    meta = {"options": vars(options), "config": common.plain(config), "phases": common.earlier_phases(options.init),
-            "basis": model.basis_id}
+    stream: ShardStream = (PairStream(paths, session.seed, config.size, mirror) if options.pairs
+                           else CropStream(paths, session.seed, config.size, negatives=0.0, mirror=mirror))
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
     chain = TorchDeoccluder(device) if config.mask or options.deoccluded else None
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    for batch in session.batches(stream):
         crops, mask, target = views(batch, chain, options.deoccluded, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             predicted = net(crops, mask)
@@ -116,24 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
             hidden, clean = predicted.chunk(2)
             values["apart_mm"], values["apart_rad"] = criterion.agreement(hidden, clean.detach())
             loss = loss + options.pairs * (values["apart_mm"] + MM_PER_RAD * values["apart_rad"])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
-        for name, value in {"loss": loss, **values}.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = {}, 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-    if options.export:
-        from build_engines.onnx_export import export_regressor
-        export_regressor(config, ema.state, options.export, profile=options.profile, basis=model.basis_id,
-                         training=common.recipe("regressor", options, step))
+        session.update(loss, values)
+    session.export("regressor", export_regressor, config, basis=model.basis_id)
 
 
 if __name__ == "__main__":

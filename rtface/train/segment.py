@@ -11,6 +11,7 @@ of a picture (blob, eq. 5 of the consensus paper), or the paper's consensus loss
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from build_engines.onnx_export import export_segment
 from rtface.geometry import opencv_affine
 from rtface.losses.consensus import ALPHA, BETA, blob_cross_entropy, consensus_loss
 from rtface.nets.segment import CLASSES, SegmentNetConfig, segment_net
 from rtface.synth.shards import decode
 from rtface.train import common
-from rtface.train.data import ByteArray, Shard, ShardStream, as_input, batches, degrade, find_shards, random_crop
+from rtface.train.data import ByteArray, Shard, ShardStream, as_input, degrade, find_shards, random_crop
+from rtface.train.session import Session
 
 
 class MaskSample(NamedTuple):
@@ -79,20 +82,10 @@ def main(arguments: list[str] | None = None) -> None:
     device = common.setup(options)
     net = segment_net(SegmentNetConfig.profile(options.profile))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), lr=options.lr, weight_decay=0.01)
-    ema, step = common.Ema(net), 0
-    if options.init:
-        common.initialise(net, options.init, prefix="net.")
-        ema = common.Ema(net)
-    checkpoint = options.run / "last.pt"
-    if options.resume:
-        step = common.restore(checkpoint, net, optimizer, ema)
-    stream = MaskStream(find_shards(options.data, "faces"), options.seed + step, net.config.size)
-    log, sums, counted = common.Log(options.run), {"loss": 0.0, "accuracy": 0.0, "iou_face": 0.0, "iou_hidden": 0.0}, 0
-    meta = {"options": vars(options), "config": common.plain(net.config),
-            "phases": common.earlier_phases(options.init)}
-    net.train()
-    for rate, batch in common.scheduled(batches(stream, options.batch, options.workers), optimizer, options, step):
+    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
+                      config=net.config, clip=10.0)
+    stream = MaskStream(find_shards(options.data, "faces"), session.seed, net.config.size)
+    for batch in session.batches(stream):
         truth = batch.mask.to(device).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             logits = net(as_input(batch.crop, device))
@@ -103,29 +96,14 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             loss = consensus_loss(logits, truth, batch.blobs.to(device).long(), alpha=options.alpha,
                                   beta=options.beta)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        ema.update(net, step)
-        step, counted = step + 1, counted + 1
         with torch.no_grad():
             predicted = logits.argmax(dim=1)
-            sums["loss"] += float(loss)
-            sums["accuracy"] += float((predicted == truth).float().mean())
+            values = {"accuracy": (predicted == truth).float().mean()}
             for name, k in (("iou_face", 1), ("iou_hidden", CLASSES - 1)):
                 both, either = ((predicted == k) & (truth == k)).sum(), ((predicted == k) | (truth == k)).sum()
-                sums[name] += float(both / either.clamp(min=1))
-        if step % 50 == 0 or step == options.steps:
-            log.write(step, {**{k: v / counted for k, v in sums.items()}, "lr": rate})
-            sums, counted = dict.fromkeys(sums, 0.0), 0
-        if step % options.save_every == 0 or step == options.steps:
-            common.save_checkpoint(checkpoint, step=step, module=net, optimizer=optimizer, ema=ema,
-                                   meta={**meta, "phase": common.phase(options, step)})
-    if options.export:
-        from build_engines.onnx_export import export_segment
-        export_segment(net.config, ema.state, options.export, profile=options.profile,
-                       training=common.recipe("segment", options, step))
+                values[name] = both / either.clamp(min=1)
+        session.update(loss, values)
+    session.export("segment", export_segment, net.config)
 
 
 if __name__ == "__main__":
