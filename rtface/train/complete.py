@@ -26,6 +26,7 @@ from rtface.train import common
 from rtface.train.adversarial import Game, add_options, partial_init
 from rtface.train.data import as_input, find_shards
 from rtface.train.dense import DenseStream, unit
+from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
 from rtface.train.session import Session
 
 PAPER_STYLE = 250.0
@@ -45,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--adversarial", type=float, default=0.1, help="its weight, λ3")
     parser.add_argument("--style", type=float, help="its weight, λ5. Default: 250 with --vgg19, else 2")
     parser.add_argument("--perceptual", type=float, default=0.05, help="weight of the features' difference")
+    parser.add_argument("--drawn", type=float, default=0.0,
+                        help="share of crops whose contours the shipped networks draw, as at run time")
     parser.add_argument("--from-clean", action="store_true", help="cut holes into the clean twins")
     parser.add_argument("--variation", type=float, default=0.0, help="weight of total variation (landmark paper: 0.1)")
     add_options(parser, start=4000)
@@ -69,9 +72,14 @@ def main(arguments: list[str] | None = None) -> None:
         extract = TrunkFeatures(judge).to(device)
     stream = DenseStream(find_shards(options.data, "faces"), session.seed, net.config.size,
                          from_clean=options.from_clean)
+    chain = TorchDeoccluder(device) if options.drawn else None
     for batch in session.batches(stream):
         crop, clean = as_input(batch.crop, device), as_input(batch.clean, device)
         mask, contour = batch.mask.to(device).float(), unit(batch.contour.to(device))
+        if chain is not None:
+            count = round(options.drawn * len(crop))
+            points = guessed_landmarks(batch.landmarks[:count].to(device), batch.visibility[:count].to(device))
+            contour = torch.cat([chain.contours(crop[:count], mask[:count], points), contour[count:]])
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             drawn = net(crop, mask, contour)
         filled = clean * (1 - mask) + drawn * mask

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from rtface.contours import PARSING
 from rtface.errors import InputError
-from rtface.geometry import opencv_affine
+from rtface.geometry import apply_affine, opencv_affine
+from rtface.mirror import LANDMARKS_68
 from rtface.stages.occlude import OCCLUDER
 from rtface.synth.shards import decode
-from rtface.train.data import ByteArray, Shard, ShardStream, degrade, load_shard, random_crop
+from rtface.train.data import ByteArray, FloatArray, Shard, ShardStream, degrade, load_shard, random_crop
 
 _SIDES: Final = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in PARSING]
 MIRRORED_CLASSES: Final = np.array([PARSING.index(name) for name in _SIDES], np.uint8)
@@ -35,6 +36,10 @@ class DenseSample(NamedTuple):
     """(1, S, S) 0..255 contours of the whole face."""
     parsing: ByteArray
     """(S, S) CelebAMask-HQ classes of what is seen."""
+    landmarks: FloatArray
+    """(68, 2) px of the crop."""
+    visibility: FloatArray
+    """(68,) 1 = nothing of the picture hides it."""
 
 
 class DenseStream(ShardStream):
@@ -55,8 +60,9 @@ class DenseStream(ShardStream):
 
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> DenseSample:
         seen = "clean" if self.from_clean else "pixels"
-        crop, crop_from_picture = random_crop(rng, decode(shard.blob(seen, index)),
-                                              shard.arrays["landmarks"][index], self.size)
+        points, visibility = shard.arrays["landmarks"][index], shard.arrays["visibility"][index]
+        crop, crop_from_picture = random_crop(rng, decode(shard.blob(seen, index)), points, self.size)
+        points = apply_affine(crop_from_picture[None], points[None])[0]
         matrix = opencv_affine(crop_from_picture)
 
         def cut(name: str, flags: int) -> ByteArray:
@@ -74,9 +80,12 @@ class DenseStream(ShardStream):
         if rng.random() < 0.5:
             crop, clean, mask, contour = (a[:, ::-1] for a in (crop, clean, mask, contour))
             parsing = MIRRORED_CLASSES[parsing[:, ::-1]]
+            points = (points * [-1, 1] + [self.size, 0])[LANDMARKS_68]
+            visibility = visibility[LANDMARKS_68]
         planes = [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (crop, clean)]
         planes += [np.ascontiguousarray(a[None]) for a in (mask, contour)]
-        return DenseSample(planes[0], planes[1], planes[2], planes[3], np.ascontiguousarray(parsing))
+        return DenseSample(planes[0], planes[1], planes[2], planes[3], np.ascontiguousarray(parsing),
+                           points.astype(np.float32), visibility.astype(np.float32))
 
 
 def grown(rng: np.random.Generator, mask: ByteArray) -> ByteArray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -57,14 +56,19 @@ class TorchDeoccluder:
         if not len(rows):
             return crops
         some, mask = crops[rows], F.max_pool2d(hidden[rows], 2 * grow + 1, 1, grow)
-        classes = self._parse(some).argmax(dim=1).to(torch.uint8).cpu().numpy()
-        seen = self._lines(outlines(classes), crops)
-        guessed = self._lines(sketch(landmarks[rows].float().cpu().numpy(), size), crops)
-        goal: Any = torch.where((mask > 0.5) & (guessed > 0.5), torch.ones_like(mask), self._contour(some, mask, seen))
-        drawn = self._complete(some, mask, goal).clamp(0, 1)
+        drawn = self._complete(some, mask, self.contours(some, mask, landmarks[rows])).clamp(0, 1)
         out = crops.clone()
         out[rows] = torch.where(mask > 0.5, drawn, some)
         return out
+
+    @torch.no_grad()
+    def contours(self, crops: Tensor, mask: Tensor, landmarks: Tensor) -> Tensor:
+        """What guides completion: (N, 1, S, S) 0..1 for crops with the hole ``mask`` (N, 1, S, S)."""
+        classes = self._parse(crops).argmax(dim=1).to(torch.uint8).cpu().numpy()
+        seen = self._lines(outlines(classes), crops)
+        guessed = self._lines(sketch(landmarks.float().cpu().numpy(), crops.shape[-1]), crops)
+        drawn: Tensor = self._contour(crops, mask, seen)
+        return torch.where((mask > 0.5) & (guessed > 0.5), torch.ones_like(mask), drawn)
 
     @staticmethod
     def _lines(lines: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], like: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def _arguments(folders, run, kind, *extra):
                                                        (segment, "faces", ("--loss", "consensus")),
                                                        (segment, "faces", ("--loss", "blob")), (parse, "dense", ()),
                                                        (contour, "dense", ("--d-start", "1")),
-                                                       (complete, "dense", ("--d-start", "1")),
+                                                       (complete, "dense", ("--d-start", "1", "--drawn", "0.5")),
                                                        (detector, "scenes", ("--size", "128"))])
 def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
     module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
@@ -154,15 +154,22 @@ def test_dense_crops_agree_with_one_another(folders):
     """Outside of the hole the crop is the clean one (but for shadows), and the hole covers the occluder."""
     stream = dense.DenseStream(data.find_shards(folders / "dense", "faces"), 3, 96)
     drawn = iter(stream)
-    differing = []
-    for _ in range(12):
+    differing, sides = [], list[tuple[str, set[str]]]()
+    for _ in range(16):
         sample = next(drawn)
         assert sample.crop.shape == sample.clean.shape == (3, 96, 96) and sample.mask.shape == (1, 96, 96)
+        for name, points in (("right_eye", slice(36, 42)), ("left_eye", slice(42, 48))):
+            if sample.visibility[points].all():
+                x, y = sample.landmarks[points].mean(axis=0).astype(int)
+                sides.append((name, {dense.PARSING[k] for k in np.unique(sample.parsing[y - 1:y + 2, x - 1:x + 2])}))
         assert set(np.unique(sample.mask)) <= {0, 1} and sample.mask.any() and sample.parsing.max() < 19
         apart = np.abs(sample.crop.astype(int) - sample.clean).max(axis=0)
         differing.append((np.median(apart[sample.mask[0] == 0]), np.median(apart[sample.mask[0] == 1])))
     seen, hidden = np.array(differing).T
     assert np.median(seen) <= 3 and hidden.max() > 20
+    own = [name in found for name, found in sides]
+    other = [{"left_eye": "right_eye", "right_eye": "left_eye"}[name] in found for name, found in sides]
+    assert len(own) > 4 and np.mean(own) > 0.6 and not any(other)  # landmarks are mirrored as their classes are
 
 
 def test_classes_change_sides_in_a_mirror():
