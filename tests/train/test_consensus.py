@@ -82,6 +82,9 @@ def test_blobs_are_numbered_by_class_and_connection():
     assert len(np.unique(got)) == 4 and got.min() == 0 and got.max() == 3  # 8 neighbours join both pieces of class 1
     assert got[1, 0] == got[2, 0] == got[3, 1] and got[0, 0] == got[1, 1] == got[2, 2] and got[0, 2] == got[1, 2]
     assert got[3, 0] != got[0, 0]  # cut off by the face
+    crumbs = number_blobs(mask, least=2 / 12)  # of one pixel: this piece of the background belongs to the large one
+    assert len(np.unique(crumbs)) == 3 and crumbs[3, 0] == crumbs[0, 0] and crumbs[1, 0] == crumbs[3, 1]
+    assert len(np.unique(number_blobs(mask, least=1.0))) == 3  # one blob per class at least
 
 
 def test_pseudo_labels_split_occluders_and_drop_slivers():
