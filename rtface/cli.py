@@ -163,7 +163,11 @@ def evaluate(
     peer: Annotated[list[str] | None, typer.Option(
         metavar="NAME=FILE.npz", help="Predictions of another system; repeat it for several. One array per picture "
         "under its path in the pack: landmarks (68, 2) px, detector (M, 5) boxes and scores, verification (D,) "
-        "embedding, occlusion and parsing (H, W) classes; empty: no face found. Pixel centres at 0.5.")] = None,
+        "embedding, occlusion and parsing (H, W) classes, completion (S, S, 3), shape meshes, robustness and temporal "
+        "points, see docs/scoring.md; empty: no face found. Pixel centres at 0.5.")] = None,
+    export_inputs: Annotated[Path | None, typer.Option(
+        help="completion, robustness, shape, temporal: private folder, outside of git, for the pictures shown, so that "
+        "other systems can be run on the same.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
     faces: Annotated[int | None, typer.Option(help="videos, temporal: follow at most this many faces.")] = None,
@@ -191,8 +195,8 @@ def evaluate(
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
                                   threads=threads)
         options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
-                                  peer=tuple(peer or ()), peers_only=peers_only, sets=tuple(sets or ()),
-                                  faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
+                                  peer=tuple(peer or ()), peers_only=peers_only, export_inputs=export_inputs,
+                                  sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
         if (out is None) != (protocol != "all"):
             raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")
                              + ", expected both or neither; `rtface evaluate all --data PACK --out FOLDER`")

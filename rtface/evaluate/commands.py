@@ -31,6 +31,8 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
                          "files of predictions")
     if options.sheet_all is not None:
         sheets.private_folder(options.sheet_all)
+    if options.export_inputs is not None:
+        sheets.private_folder(options.export_inputs)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
     data = Pack(options.data) if options.layout == PACK else open_layout(options.layout, protocol, options.data)
@@ -53,7 +55,7 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
     set for instance, is told on the page and does not stop the others.
     """
-    options.refuse("all", "sets", "faces", "sheet", "sheet_all", "peer", "peers_only", "json")
+    options.refuse("all", "sets", "faces", "sheet", "sheet_all", "peer", "peers_only", "export_inputs", "json")
     if options.layout != PACK:
         raise InputError(f"--layout: got {options.layout} with all, expected {PACK}; run its protocols one by one")
     folder = sheets.private_folder(out)

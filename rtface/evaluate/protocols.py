@@ -30,6 +30,7 @@ from rtface.evaluate import (
     videos,
 )
 from rtface.evaluate.dataset import Pack, SampleSet
+from rtface.evaluate.exports import Inputs
 from rtface.evaluate.layouts import PACK, class_maps, vw300
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, Networks, detector_stage, face_reader
 from rtface.evaluate.options import EvaluateOptions
@@ -39,6 +40,7 @@ from rtface.evaluate.placing import ClassNetwork
 from rtface.evaluate.predictions import (
     BOXES,
     CLASSES,
+    CROP,
     EMBEDDING,
     POINTS,
     PredictedMaps,
@@ -61,17 +63,19 @@ SYSTEMS: Final[Mapping[str, Recipe]] = {robustness.OFF: "off", "de-occlusion on"
 
 
 def _completion(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("completion", "faces", "sheet", "peer", "peers", "peers_only")
+    options.refuse("completion", "faces", "sheet", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
+    files = load_all(options.peer, CROP, completion.SYSTEMS)
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
                               sets=options.chosen_sets(pack, completion.SETS), own_masks=options.layout != PACK,
-                              settings={"networks": networks.describe()},
+                              settings={"networks": networks.describe()}, files=files,
+                              inputs=Inputs("completion", options.export_inputs),
                               look=None if folder is None else lambda rows: completion.worst(rows, folder))
 
 
 def _detector(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("detector", "faces", "sheet")
+    options.refuse("detector", "export_inputs", "faces", "sheet")
     names = () if options.peers_only else ("detector",)
     with Networks(options.networks, *names, engines=engines) as networks:
         detectors: dict[str, Any] = {}
@@ -88,7 +92,7 @@ def _detector(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
 
 
 def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("landmarks", "faces", "sheet")
+    options.refuse("landmarks", "export_inputs", "faces", "sheet")
     names = () if options.peers_only else READER
     with Networks(options.networks, *names, engines=engines) as networks:
         systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers),
@@ -105,7 +109,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
 
 
 def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("occlusion", "faces", "sheet", "peers", "peers_only")
+    options.refuse("occlusion", "export_inputs", "faces", "sheet", "peers", "peers_only")
     boxed, files = [], load_all(options.peer, CLASSES, (occlusion.NETWORK, occlusion.ALL_FACE))
     if options.layout == PACK:
         chosen = options.sets or (*occlusion.SETS, *occlusion.BOXED)
@@ -127,7 +131,7 @@ def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
 
 
 def _parsing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("parsing", "faces", "sheet", "peers", "peers_only")
+    options.refuse("parsing", "export_inputs", "faces", "sheet", "peers", "peers_only")
     files = load_all(options.peer, CLASSES, (parsing.NETWORK,))
     if options.layout == PACK:
         parsed = [parts.part_set(pack, name) for name in options.sets or parsing.SETS]
@@ -202,7 +206,7 @@ def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
 
 
 def _verification(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("verification", "faces", "sheet", "peers")
+    options.refuse("verification", "export_inputs", "faces", "sheet", "peers")
     names = () if options.peers_only else READER
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *names, engines=engines) as networks:
@@ -215,7 +219,7 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Engines, progre
 
 
 def _videos(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("videos", "peer", "peers_only", "sets")
+    options.refuse("videos", "export_inputs", "peer", "peers_only", "sets")
     model = MorphableModel.load()
     shown: list[str] = []
 
