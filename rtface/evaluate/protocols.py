@@ -43,6 +43,7 @@ from rtface.evaluate.predictions import (
     CROP,
     EMBEDDING,
     POINTS,
+    VERTICES,
     PredictedMaps,
     Predictions,
     load_all,
@@ -155,22 +156,26 @@ def _with_files(report: Report, files: Sequence[Predictions]) -> Report:
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("robustness", "faces", "sheet", "peer", "peers", "peers_only")
+    options.refuse("robustness", "faces", "sheet", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
+    files = load_all(options.peer, POINTS, tuple(SYSTEMS))
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         readers = {name: face_reader(networks.engines, model.basis_id, recipe) for name, recipe in SYSTEMS.items()}
         return robustness.run(pack, readers, model, sets=options.chosen_sets(pack, robustness.SETS),
-                              settings={"networks": networks.describe()},
+                              settings={"networks": networks.describe()}, files=files,
+                              inputs=Inputs("robustness", options.export_inputs),
                               look=None if folder is None else lambda shown: looks.most_moved(shown, model, folder))
 
 
 def _shape(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("shape", "faces", "sheet", "peer", "peers", "peers_only",
+    options.refuse("shape", "faces", "sheet", "peers", "peers_only",
                    *(("sets",) if options.layout != PACK else ()))
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *READER, engines=engines) as networks:
         return shape.run(pack, face_reader(networks.engines, model.basis_id), model, sets=options.sets or shape.SETS,
                          layout=options.layout, settings={"networks": networks.describe()}, progress=progress,
+                         files=load_all(options.peer, VERTICES, shape.SYSTEMS),
+                         inputs=Inputs("shape", options.export_inputs),
                          look=None if folder is None else
                          lambda scored: heatmaps.worst_shapes(scored, model, folder),
                          predicted=None if folder is None or options.layout != "now" else
