@@ -39,7 +39,7 @@ from rtface.evaluate.networks import FaceReader
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table
-from rtface.evaluate.robustness import KINDS
+from rtface.evaluate.robustness import KINDS as SINGLE_KINDS
 from rtface.geometry import FloatArray, apply_affine, boxes_from_landmarks, opencv_affine
 from rtface.inference import Engine
 from rtface.io import read_picture
@@ -52,6 +52,9 @@ from rtface.types import Coefficients, FaceCrops, Frame
 
 SETS: Final = ("cc0_people",)
 SYSTEMS: Final = ("input", "mean colour", "telea", "navier-stokes", "rtface", "rtface (own mask)")
+AND: Final = " + "
+KINDS: Final = (*SINGLE_KINDS, "headset + mask", "headset + mask + hand")
+"""Occluders; several at once make the largest holes."""
 BINS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
 """Share of the crop that is hidden."""
 OWN_MASK: Final = "own mask"
@@ -127,11 +130,11 @@ class Systems:
 
 
 def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: MorphableModel, *,
-        sets: Sequence[str] = SETS, kinds: Sequence[str] = KINDS, seed: int = 0,
+        sets: Sequence[str] = SETS, kinds: Sequence[str] | None = None, seed: int = 0,
         settings: Mapping[str, Any] | None = None,
         look: Callable[[Sequence[Filled]], None] | None = None, own_masks: bool = False,
         files: Sequence[Predictions] = (), inputs: Inputs | None = None) -> Report:
-    """Paste every kind once on every clean face of the sets; ``look`` gets all that was filled.
+    """Paste every kind (None: :data:`KINDS`) once on every clean face of the sets; ``look`` gets all that was filled.
 
     own_masks: cut the pictures' own masks out instead of pasting. files: answers of other systems; inputs: gets what
     they answer to. BackendError without the package onnx.
@@ -139,7 +142,7 @@ def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: Mo
     systems, paster = Systems(engines), None if own_masks else Paster(model)
     ruler, inputs = FeatureDistance(), inputs or Inputs("completion")
     scoring = _Scoring({**METRICS, FEATURES: ruler.distance}, files, inputs)
-    kinds = (OWN_MASK,) if own_masks else kinds
+    kinds = (OWN_MASK,) if own_masks else kinds or KINDS
     filled, read, doubtful = [], [], 0
     for name in sets:
         found = pack.faces(name)
@@ -238,8 +241,11 @@ def _pasted(paster: Paster | None, rng: np.random.Generator, pixels: Pixels, coe
             sample: Sample) -> tuple[Pixels, NDArray[np.bool_]]:
     """The picture with something before the face, and where."""
     if paster is not None:
-        pasted = paster.paste(rng, pixels, coefficients, kind)
-        return pasted.pixels, pasted.cover
+        cover = np.zeros(pixels.shape[:2], np.bool_)
+        for one in kind.split(AND):
+            pasted = paster.paste(rng, pixels, coefficients, one)
+            pixels, cover = pasted.pixels, cover | pasted.cover
+        return pixels, cover
     if sample.mask is None:
         raise InputError("got no mask for the picture, expected one")
     mask = cv2.cvtColor(read_picture(sample.mask), cv2.COLOR_RGB2GRAY)
@@ -277,7 +283,7 @@ def worst(rows: Sequence[Filled], folder: Path, *, count: int = 12, side: int = 
     middle = len(order) // 2
     chosen = [*order[:count], *order[max(middle - count // 2, min(count, len(order))):middle + count // 2]]
     cells = [sheets.labelled(sheets.fit(picture, side, side), f"{rows[k].kind} {name}" if name == "truth" else
-                             f"{name[:10]} {rows[k].scores[name]['psnr']:.1f}")
+                             f"{name.removeprefix('rtface (').rstrip(')')[:13]} {rows[k].scores[name]['psnr']:.1f}")
              for k in chosen for name, picture in rows[k].shown.items()]
     sheets.write_picture(folder / "worst_completions.jpg", sheets.grid(cells, len(rows[0].shown)))
 

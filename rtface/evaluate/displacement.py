@@ -13,6 +13,7 @@ from rtface.evaluate.predictions import POINTS, ROTATION, VERTICES, Predictions
 from rtface.geometry import rotation_matrices
 from rtface.morphable import MorphableModel
 from rtface.synth.head import NOT_FACE_REGIONS
+from rtface.types import Coefficients
 
 
 class Result(NamedTuple):
@@ -37,10 +38,13 @@ class Faces:
 
     def result(self, measured: Measured) -> Result:
         """Of one of rtface's readers."""
-        face = measured.coefficients
+        return self.of_coefficients(measured.coefficients)._replace(points=measured.points, presence=measured.presence)
+
+    def of_coefficients(self, face: Coefficients) -> Result:
+        """Of one face (N = 1), without points."""
         shape, identity = (self._model.vertices(face.identity, expression)[0, self._keep]
                            for expression in (face.expression, np.zeros_like(face.expression)))
-        return Result(measured.points, shape, identity, rotation_matrices(face.rotation)[0], measured.presence)
+        return Result(None, shape, identity, rotation_matrices(face.rotation)[0])
 
 
 PARTS: Final = {"": POINTS, "mesh": VERTICES, "identity": VERTICES, "rotation": ROTATION}

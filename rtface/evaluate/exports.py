@@ -49,7 +49,7 @@ class Inputs:
                 entry[name] = f"{len(self._entries):05d}_{name}.png"
                 shown = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
                 sheets.write_picture(self._folder / entry[name], shown)
-        facts = {name: np.round(value, 3).tolist() if isinstance(value, np.ndarray) else value
+        facts = {name: np.asarray(value, np.float64).round(4).tolist() if isinstance(value, np.ndarray) else value
                  for name, value in facts.items()}
         self._entries.append({**entry, **facts})
 
@@ -61,9 +61,9 @@ class Inputs:
     def finish(self, answer: str, files: Sequence[Predictions]) -> list[str]:
         """Write the index (answer: what arrays to give back), and say which files were made for other inputs."""
         if self._folder is not None:
-            document = {"protocol": self._protocol, "fingerprint": self.fingerprint, "answer": answer,
-                        "inputs": self._entries}
-            write_atomic(self._folder / INDEX, json.dumps(document, indent=1).encode())
+            head = {"protocol": self._protocol, "fingerprint": self.fingerprint, "answer": answer}
+            rows = ",\n".join(json.dumps(entry) for entry in self._entries)  # one line for every input
+            write_atomic(self._folder / INDEX, f'{json.dumps(head)[:-1]}, "inputs": [\n{rows}\n]}}\n'.encode())
         return [f"{one.name}: {one.path.name} was made for other pictures (fingerprint {one.made_for}, here "
                 f"{self.fingerprint}); export the inputs again and run the system on them"
                 for one in files if one.made_for not in (None, self.fingerprint)]

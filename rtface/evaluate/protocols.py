@@ -43,6 +43,7 @@ from rtface.evaluate.predictions import (
     CROP,
     EMBEDDING,
     POINTS,
+    TRACK,
     VERTICES,
     PredictedMaps,
     Predictions,
@@ -158,7 +159,7 @@ def _with_files(report: Report, files: Sequence[Predictions]) -> Report:
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
     options.refuse("robustness", "faces", "sheet", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
-    files = load_all(options.peer, POINTS, tuple(SYSTEMS))
+    files = load_all(options.peer, POINTS, (*SYSTEMS, robustness.REGRESSOR))
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         readers = {name: face_reader(networks.engines, model.basis_id, recipe) for name, recipe in SYSTEMS.items()}
         return robustness.run(pack, readers, model, sets=options.chosen_sets(pack, robustness.SETS),
@@ -184,8 +185,8 @@ def _shape(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pro
 
 
 def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("temporal", "sheet", "peer", "peers", "peers_only")
-    model = MorphableModel.load()
+    options.refuse("temporal", "sheet", "peers", "peers_only")
+    model, files = MorphableModel.load(), load_all(options.peer, TRACK, (*temporal.SYSTEMS, temporal.NETWORK))
     clips: list[Iterable[Clip]] = []
     sets: list[SampleSet] = []
     if options.layout == vw300.NAME:
@@ -205,6 +206,7 @@ def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return temporal.run(chain.from_iterable(clips), networks.engines, model, sets=sets,
                             faces=options.faces or TrackerConfig().faces, settings={"networks": networks.describe()},
+                            files=files, inputs=Inputs("temporal", options.export_inputs),
                             look=None if folder is None else
                             lambda played, curves: timelines.worst_timelines(played, curves, folder),
                             progress=progress)

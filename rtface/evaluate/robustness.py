@@ -12,8 +12,10 @@ picture is measured again from the same detector box. What moved is the occluder
 Faces whose clean result is itself doubtful (presence below the tracker's) are left out and counted.
 
 Systems are readers by name, each compared with its own clean result; where the occluder is put, from which box faces
-are read, and which points it hides, is the first one's say. Other systems' results on the same clean and pasted
-pictures come from files (:mod:`rtface.evaluate.predictions`) and are compared in the same way, as far as they go.
+are read, and which points it hides, is the first one's say. ``regressor only`` is that one's regressor on the crop of
+the clean picture's points: what the occluder does to the regressor, without what it does to the landmarks. Other
+systems' results on the same clean and pasted pictures come from files (:mod:`rtface.evaluate.predictions`) and are
+compared in the same way, as far as they go.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ BINS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
 """Covered share of the face."""
 OFF: Final = "off"
 """The system without de-occlusion."""
+REGRESSOR: Final = "regressor only"
 WORST, WORST_OF_KIND = 12, 3
 """How many pictures are kept to be looked at, and at most of one occluder."""
 SHOWN: Final = {"landmarks": "landmarks, of the eye corners' distance", "shape_mm": "mesh, mm",
@@ -89,16 +92,17 @@ class Shown:
 
 
 def run(pack: Pack, readers: Mapping[str, FaceReader], model: MorphableModel, *, sets: Sequence[str] = SETS,
-        kinds: Sequence[str] = KINDS, seed: int = 0, settings: Mapping[str, Any] | None = None,
+        kinds: Sequence[str] | None = None, seed: int = 0, settings: Mapping[str, Any] | None = None,
         look: Callable[[Sequence[Shown]], None] | None = None, files: Sequence[Predictions] = (),
         inputs: Inputs | None = None) -> Report:
-    """Paste every kind once on every clean face, and read it with every system.
+    """Paste every kind (None: :data:`KINDS`) once on every clean face, and read it with every system.
 
     ``look`` gets the pictures of the first system whose mesh moved most, worst first. files: results of other systems;
     inputs: gets the pictures that they are for.
     """
     if not readers:
         raise InputError("robustness: got no systems, expected at least one reader")
+    kinds = kinds or KINDS
     comparison = _Comparison(readers, files, Faces(model), inputs or Inputs("robustness"))
     paster, read, shown, doubtful = Paster(model), list[SampleSet](), list[Shown](), 0
     for name in sets:
@@ -127,7 +131,7 @@ def run(pack: Pack, readers: Mapping[str, FaceReader], model: MorphableModel, *,
              *comparison.inputs.finish(ANSWER, files), *(note for one in files for note in one.notes())]
     return Report("robustness", [_table(lines)], lines, read,
                   {**(settings or {}), "kinds": list(kinds), "seed": seed, "inputs": comparison.inputs.fingerprint,
-                   "peer_files": {one.name: one.describe() for one in files}}, notes, _curves(lines, kinds, systems))
+                   "peer_files": {one.name: one.describe() for one in files}}, notes, _curves(lines, kinds))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +155,7 @@ class _Comparison:
                  inputs: Inputs) -> None:
         self.readers, self.files, self.faces, self.inputs = readers, files, faces, inputs
         self.moved: list[Moved] = []
-        self.lost = dict.fromkeys((*readers, *(one.name for one in files)), 0)
+        self.lost = dict.fromkeys((*readers, REGRESSOR, *(one.name for one in files)), 0)
         """Pasted pictures without a result, by system."""
 
     def clean(self, sample: Sample, pixels: Pixels) -> _Clean | None:
@@ -169,8 +173,8 @@ class _Comparison:
             return _Clean(sample, pixels, box, found[first], {}, True)
         self.inputs.add(sample.path, {"picture": pixels}, box_xyxy=box)
         return _Clean(sample, pixels, box, found[first], {
-            **{system: self.faces.result(measured) for system, measured in found.items()}, **self._given(sample.path)},
-            False)
+            **{system: self.faces.result(measured) for system, measured in found.items()},
+            REGRESSOR: self._regressed(frame, found[first].points), **self._given(sample.path)}, False)
 
     def paste(self, clean: _Clean, set_name: str, kind: str, pasted: Pasted) -> Shown | None:
         """Every system on the pasted picture; the first reader's for people to see, None where it lost the face."""
@@ -180,7 +184,7 @@ class _Comparison:
         read = {system: reader.measure(Frame(pasted.pixels, 0, 0.0), clean.box)
                 for system, reader in self.readers.items()}
         after = {**{system: self.faces.result(found) for system, found in read.items() if found is not None},
-                 **self._given(key)}
+                 REGRESSOR: self._regressed(Frame(pasted.pixels, 0, 0.0), clean.first.points), **self._given(key)}
         own: Moved | None = None
         for number, system in enumerate(self.lost):
             values = self._values(clean.results.get(system), after.get(system), hidden, system, key)
@@ -192,6 +196,10 @@ class _Comparison:
         seen = next(iter(read.values()))
         return None if own is None or seen is None else Shown(own, clean.sample, clean.pixels, pasted.pixels,
                                                               clean.first, seen)
+
+    def _regressed(self, frame: Frame, points: FloatArray) -> Result:
+        """The first reader's regressor on the crop of given points."""
+        return self.faces.of_coefficients(next(iter(self.readers.values())).regress_at(frame, points))
 
     def _given(self, key: str) -> dict[str, Result]:
         """What the files say of a picture."""
@@ -234,23 +242,28 @@ def _by_coverage(moved: Sequence[Moved]) -> list[tuple[str, list[Moved]]]:
             for low, high in zip(BINS[:-1], BINS[1:], strict=True)]
 
 
-def _curves(lines: Sequence[Mapping[str, Any]], kinds: Sequence[str], systems: Sequence[str]) -> list[Plot]:
+def _curves(lines: Sequence[Mapping[str, Any]], kinds: Sequence[str]) -> list[Plot]:
     """Mean displacement over the mean coverage of each bin, with 95 % intervals: of all kinds, then small, by kind.
 
     Small plots of one figure share their axes, so that kinds can be compared by eye. Bins with fewer than
     :data:`LEAST_DRAWN` pictures are left out of these; all are in the JSON document.
     """
     plots = [Plot(f"What an occluder moves: {label}", "covered share of the face", label,
-                  [_curve(lines, "coverage", system, field) for system in systems], (0, 0.8), percent=_percent(field))
-             for field, label in SHOWN.items()]
+                  [_curve(lines, "coverage", system, field) for system in _with(lines, field)], (0, 0.8),
+                  percent=_percent(field)) for field, label in SHOWN.items()]
     drawn = [line for line in lines if line["pasted"] >= LEAST_DRAWN]
     for field, unit in BY_KIND.items():
         high = [line[f"{field}_95"][1] for line in drawn if line["group"].startswith("coverage of ")]
         top = max((value for value in high if np.isfinite(value)), default=1.0)
         plots += [Plot(kind, "covered share", unit, [
-            _curve(drawn, f"coverage of {kind}", system, field) for system in systems], (0, 0.8), (0, top),
+            _curve(drawn, f"coverage of {kind}", system, field) for system in _with(lines, field)], (0, 0.8), (0, top),
             _percent(field), group=f"By kind of occluder: {SHOWN[field]}") for kind in kinds]
     return plots
+
+
+def _with(lines: Sequence[Mapping[str, Any]], field: str) -> list[str]:
+    """Systems that have a figure at all."""
+    return list(dict.fromkeys(line["system"] for line in lines if np.isfinite(line[field])))
 
 
 def _curve(lines: Sequence[Mapping[str, Any]], group: str, system: str, field: str) -> Curve:

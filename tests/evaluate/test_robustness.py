@@ -90,7 +90,7 @@ def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
     pack = small_pack(tmp_path / "pack")
     options = EvaluateOptions(data=pack, sets=("lfpw_test",), sheet_all=tmp_path / "private")
     report = evaluate("robustness", options, engines=blobs.engines())
-    for system in SYSTEMS:
+    for system in (*SYSTEMS, rob.REGRESSOR):
         lines = [line for line in report.results if line["system"] == system]
         assert [line["name"] for line in lines if line["group"] == "kind"] == list(rob.KINDS)
         everything = lines[-1]
@@ -100,7 +100,8 @@ def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
     assert "left out because the clean result was doubtful" in report.text()
     bins = [line for line in report.results if line["group"] == "coverage" and line["system"] == rob.OFF]
     for plot in report.curves:
-        assert [curve.name for curve in plot.curves] == list(SYSTEMS)
+        moves_points = "eye" in plot.y_label
+        assert [curve.name for curve in plot.curves] == [*SYSTEMS, *([] if moves_points else [rob.REGRESSOR])]
         for curve in plot.curves:
             assert len(curve.x) == len(bins) or plot.group
             assert list(curve.x) == sorted(curve.x)
@@ -134,6 +135,7 @@ def test_systems_are_compared_with_their_own_clean_result(tmp_path: Path, model:
     assert lines["on", "all"]["coverage"] == lines["off", "all"]["coverage"]
     assert lines["on", "all"]["shape_mm"] == 0 < lines["off", "all"]["shape_mm"]
     assert [curve.name for curve in report.curves[0].curves] == ["off", "on"]
+    assert lines["regressor only", "all"]["shape_mm"] > 0 and np.isnan(lines["regressor only", "all"]["landmarks"])
     assert "on: 0 lost under an occluder" in report.notes
     with pytest.raises(InputError, match="got no systems"):
         rob.run(pack, {}, model)
