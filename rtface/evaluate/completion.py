@@ -265,13 +265,16 @@ def figures(group: str, name: str, system: str, rows: Sequence[Filled]) -> dict[
 
 
 def contour_figures(group: str, name: str, rows: Sequence[Filled]) -> dict[str, Any]:
-    """Means of the contours' precision and recall where they are defined."""
-    def mean(k: int) -> float:
-        values = np.array([row.contour[k] for row in rows])
-        return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+    """Means of the contours' precision and recall where they are defined, with 95 % intervals."""
+    def mean(values: NDArray[np.float64]) -> float:
+        return float(values.mean()) if len(values) else float("nan")
 
-    return {"group": group, "name": name, "system": "contour", "pasted": len(rows), "precision": mean(0),
-            "recall": mean(1)}
+    out: dict[str, Any] = {"group": group, "name": name, "system": "contour", "pasted": len(rows)}
+    for k, what in enumerate(("precision", "recall")):
+        values = np.array([row.contour[k] for row in rows])
+        values = values[~np.isnan(values)]
+        out |= {what: mean(values), f"{what}_95": bootstrap_interval(values, mean)}
+    return out
 
 
 def worst(rows: Sequence[Filled], folder: Path, *, count: int = 12, side: int = 128) -> None:
@@ -315,7 +318,8 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _contour_table(lines: Sequence[Mapping[str, Any]]) -> Table:
-    rows: list[list[Cell]] = [[line["name"], line["pasted"], f"{line['precision']:.2f}", f"{line['recall']:.2f}"]
-                              for line in lines]
+    rows: list[list[Cell]] = [
+        [line["name"], line["pasted"], *(cell for what in ("precision", "recall") for cell in (
+            f"{line[what]:.2f}", "{:.2f}..{:.2f}".format(*line[f"{what}_95"])))] for line in lines]
     return Table("Contours drawn in the hole, within 2 px of those seen on the clean picture",
-                 ("hole", "pasted", "precision", "recall"), rows)
+                 ("hole", "pasted", "precision", "95 %", "recall", "95 %"), rows)

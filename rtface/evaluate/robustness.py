@@ -288,7 +288,8 @@ def figures(system: str, group: str, name: str, rows: Sequence[Moved]) -> dict[s
 
     fields = ("coverage", "landmarks", "hidden", "seen", "shape_mm", "identity_mm", "turn_deg", "presence_drop")
     return {"system": system, "group": group, "name": name, "pasted": len(rows),
-            **{field: mean(field) for field in fields}, **{f"{field}_95": interval(field) for field in SHOWN}}
+            **{field: mean(field) for field in fields},
+            **{f"{field}_95": interval(field) for field in (*SHOWN, "turn_deg", "presence_drop")}}
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> Table:

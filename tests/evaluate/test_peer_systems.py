@@ -66,7 +66,7 @@ def test_completed_crops_are_scored_in_the_same_holes(tmp_path: Path, monkeypatc
         gray[entry["key"]] = np.where(hole > 0, 128, picture)
     left_out, small, bright = (entry["key"] for entry in index["inputs"][:3])
     del gray[left_out]
-    gray[small], gray[bright] = gray[small][:9], gray[bright] + 200
+    gray[small], gray[bright] = gray[small][:9], gray[bright].astype(int) + 200
     np.savez(tmp_path / "nothing.npz", **nothing)
     np.savez(tmp_path / "gray.npz", **gray)
     report = run(peer=tuple(f"{name}={tmp_path / name}.npz" for name in ("nothing", "gray")),
