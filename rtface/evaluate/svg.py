@@ -18,6 +18,8 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 12, 26, 44
 ROW: Final = 16
 """Height of a line of the legend."""
 TICKS: Final = 5
+DOTS: Final = 12
+"""Curves of at most so many points have dots."""
 COLORS: Final = ("#3b82c4", "#e0752d", "#2a9d6f", "#b05fb8", "#c9a227", "#d0485c", "#5aa9b8", "#8a8f98")
 """Told apart on white and on black, also by most colour-blind people; from the ninth curve on lines are dashed."""
 DASHES: Final = ("", "6 3", "2 3")
@@ -144,7 +146,20 @@ def _curve(curve: Curve, place: _Place, stroke: tuple[str, str]) -> str:
         band = f'<polygon class="band" fill="{color}" points="{" ".join(outline)}"/>' if kept else ""
     lines = "".join(f'<polyline class="line" {attributes} points="{points}"/>'
                     for points in _runs(curve, place))
-    return f"<g><title>{html.escape(curve.name)}</title>{band}{lines}</g>"
+    return f"<g><title>{html.escape(curve.name)}</title>{band}{lines}{''.join(_marks(curve, place, color))}</g>"
+
+
+def _marks(curve: Curve, place: _Place, color: str) -> Iterator[str]:
+    """Dots where there are few points; a point without neighbours, which has no line and no band, has its interval."""
+    known = [math.isfinite(x) and math.isfinite(y) for x, y in zip(curve.x, curve.y, strict=True)]
+    for k, (x, y) in enumerate(zip(curve.x, curve.y, strict=True) if len(curve.x) <= DOTS else ()):
+        if not known[k]:
+            continue
+        px, py = place.point(x, y).split(",")
+        yield f'<circle cx="{px}" cy="{py}" r="2.4" fill="{color}"/>'
+        if curve.low and not any(known[max(0, k - 1):k] + known[k + 1:k + 2]) and math.isfinite(curve.low[k]):
+            ends = [place.point(x, bound[k]).split(",")[1] for bound in (curve.low, curve.high)]
+            yield f'<line x1="{px}" x2="{px}" y1="{ends[0]}" y2="{ends[1]}" stroke="{color}" stroke-width="1.5"/>'
 
 
 def _runs(curve: Curve, place: _Place) -> Iterator[str]:

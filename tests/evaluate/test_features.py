@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
-from rtface.errors import InputError
+from rtface.errors import BackendError, InputError
 from rtface.evaluate import features, pictures
 from rtface.evaluate.features import FeatureDistance, feature_distance
 from rtface.evaluate.portraits import People
@@ -104,6 +105,12 @@ def test_the_ruler_is_a_shipped_network_and_says_which(ruler: FeatureDistance, f
     hole = np.kron(HOLE, np.ones((2, 2), bool)) > 0
     assert ruler.distance(large, large * 0.5, hole) == pytest.approx(
         ruler.distance(faces[0], faces[0] * 0.5, HOLE), rel=0.1)
+
+
+def test_without_the_package_onnx_the_mend_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BackendError, match=r"got no package onnx.*pip install rtface\[evaluate\]"):
+        FeatureDistance()
 
 
 def test_what_cannot_be_measured_is_told(ruler: FeatureDistance, faces: list[np.ndarray]) -> None:

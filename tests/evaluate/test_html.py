@@ -119,4 +119,8 @@ def test_plots_of_a_group_are_small_and_share_a_legend() -> None:
     assert text.count("By kind") == 1 and all(kind in text for kind in ("hand", "mask"))
     assert page.count('class="plot"') == 3 and page.count(f'width="{svg.SMALL_WIDTH}"') == 2
     assert page.count('class="legend"') == 1 and page.count("</svg>off &lt;1&gt;</span>") == 1
+    alone = svg.draw(Plot("all", "x", "y", [Curve("one", (0.2,), (1,), (0.5,), (1.5,)),
+                                            Curve("gap", (0.1, 0.2, 0.3), (1, float("nan"), 2)),
+                                            Curve("many", range(40), range(40))], (0, 40), (0, 40)))
+    assert alone.count("<circle") == 3 and alone.count('stroke-width="1.5"') == 1  # the interval of the only point
     assert plots[1].document()["group"] == "By kind" and "group" not in plots[0].document()
