@@ -163,7 +163,11 @@ def evaluate(
     peer: Annotated[list[str] | None, typer.Option(
         metavar="NAME=FILE.npz", help="Predictions of another system; repeat it for several. One array per picture "
         "under its path in the pack: landmarks (68, 2) px, detector (M, 5) boxes and scores, verification (D,) "
-        "embedding, occlusion and parsing (H, W) classes; empty: no face found. Pixel centres at 0.5.")] = None,
+        "embedding, occlusion and parsing (H, W) classes, completion (S, S, 3), shape meshes, robustness and temporal "
+        "points, see docs/scoring.md; empty: no face found. Pixel centres at 0.5.")] = None,
+    export_inputs: Annotated[Path | None, typer.Option(
+        help="completion, robustness, shape, temporal: private folder, outside of git, for the pictures shown, so that "
+        "other systems can be run on the same.")] = None,
     peers_only: Annotated[bool, typer.Option("--peers-only", help="Measure the peers alone.")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="Set of the pack; repeat it for several.")] = None,
     faces: Annotated[int | None, typer.Option(help="videos, temporal: follow at most this many faces.")] = None,
@@ -171,8 +175,8 @@ def evaluate(
     sheet_all: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for pictures to look at, "
                                                         "whatever their rights.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the JSON line to this file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="all: private folder for index.html, its pictures and "
-                                                  "results.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for index.html with the "
+                                                  "tables, curves and pictures; all: and results.json.")] = None,
     profile: Profile = "compact",
     backend: Backend = "auto",
     threads: Threads = None,
@@ -183,7 +187,7 @@ def evaluate(
         import cv2
 
         from rtface.errors import InputError
-        from rtface.evaluate.commands import EvaluateOptions, evaluate_all
+        from rtface.evaluate.commands import EvaluateOptions, evaluate_all, evaluate_page
         from rtface.evaluate.commands import evaluate as run
         from rtface.evaluate.networks import NetworkOptions
 
@@ -191,17 +195,18 @@ def evaluate(
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
                                   threads=threads)
         options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
-                                  peer=tuple(peer or ()), peers_only=peers_only, sets=tuple(sets or ()),
-                                  faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
-        if (out is None) != (protocol != "all"):
-            raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")
-                             + ", expected both or neither; `rtface evaluate all --data PACK --out FOLDER`")
-        if out is not None:
+                                  peer=tuple(peer or ()), peers_only=peers_only, export_inputs=export_inputs,
+                                  sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
+        if protocol == "all":
+            if out is None:
+                raise InputError("evaluate: got all without --out, expected a folder for its page; "
+                                 "`rtface evaluate all --data PACK --out FOLDER`")
             sections = evaluate_all(options, out, progress=lambda line: _say(line, quiet=False))
             failed = [section.protocol for section in sections if section.report is None]
             print(f"{out / 'index.html'}" + (f"; not measured: {', '.join(failed)}" if failed else ""))
             raise typer.Exit(1 if failed else 0)
-        report = run(protocol, options, progress=lambda line: _say(line, quiet=False))
+        report = run(protocol, options, progress=lambda line: _say(line, quiet=False)) if out is None else \
+            evaluate_page(protocol, options, out, progress=lambda line: _say(line, quiet=False))
         print(f"{report.text()}\n{report.json_line()}")
 
 

@@ -50,7 +50,7 @@ DEVELOPMENT = {"nets", "losses", "synth", "train"}
 
 THIRD_PARTY = {
     "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py"},
-    "onnx": {"train"},
+    "onnx": {"evaluate/features.py", "train"},
     "onnxscript": {"train"},
     "anny": {"synth"},
     "tensorrt": {"inference/tensorrt.py"},

@@ -25,11 +25,12 @@ import numpy as np
 
 from rtface.config import OcclusionConfig
 from rtface.evaluate.dataset import Pack
+from rtface.evaluate.displacement import Faces, compare
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import Measured, NetworkOptions, Networks, face_reader
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.report import Cell, Report, Table
-from rtface.evaluate.robustness import KINDS, compare
+from rtface.evaluate.robustness import KINDS
 from rtface.geometry import opencv_affine
 from rtface.morphable import MorphableModel
 from rtface.stages.complete import Completer
@@ -47,6 +48,7 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
     engines, paster, config = networks.engines, Paster(model), OcclusionConfig(recipe="contour")
     reader, chain = face_reader(engines, model.basis_id), Deoccluder(engines, config)
     structurer, completer = Structurer(engines["parse"], engines["contour"]), Completer(engines["complete"])
+    faces = Faces(model)
     moved: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     found = pack.faces(set_name)
     for number, (_, pixels) in enumerate(found.pictures()):
@@ -76,7 +78,7 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
             for name, (one, occlusion) in seen.items():
                 after = Measured(face.points, face.presence, reader.regressor.regress(one, occlusion))
-                values = compare(model, clean, after, NO_POINT)
+                values = compare(faces.result(clean), faces.result(after), NO_POINT)
                 moved[name].append((values["shape_mm"], values["identity_mm"], values["turn_deg"]))
     results: list[dict[str, Any]] = []
     lines: list[list[Cell]] = []

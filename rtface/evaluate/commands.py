@@ -31,6 +31,8 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
                          "files of predictions")
     if options.sheet_all is not None:
         sheets.private_folder(options.sheet_all)
+    if options.export_inputs is not None:
+        sheets.private_folder(options.export_inputs)
     if options.sheet is not None:
         sheets.sheet_path(options.sheet)
     data = Pack(options.data) if options.layout == PACK else open_layout(options.layout, protocol, options.data)
@@ -46,6 +48,22 @@ def evaluate(protocol: str, options: EvaluateOptions, *, engines: Mapping[str, E
     return report
 
 
+def evaluate_page(protocol: str, options: EvaluateOptions, out: Path, *, engines: Mapping[str, Engine] | None = None,
+                  progress: Progress = lambda line: None) -> Report:
+    """Run one protocol as :func:`evaluate` does; write OUT/index.html and the pictures beside it. OUT is private."""
+    options.refuse(f"{protocol} with --out", "sheet_all")
+    folder = sheets.private_folder(out)
+    pictures = sheets.private_folder(folder / protocol)
+    report = evaluate(protocol, replace(options, sheet_all=pictures), engines=engines, progress=progress)
+    write_atomic(folder / "index.html", html.page([_section(protocol, report, folder)]).encode())
+    return report
+
+
+def _section(protocol: str, report: Report, folder: Path) -> html.Section:
+    drawn = sorted(path for path in (folder / protocol).iterdir() if path.suffix in sheets.SUFFIXES)
+    return html.Section(protocol, report, pictures=tuple(p.relative_to(folder).as_posix() for p in drawn))
+
+
 def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, Engine] | None = None,
                  progress: Progress = lambda line: None) -> list[html.Section]:
     """Run every protocol; write OUT/index.html, OUT/results.json and the pictures beside them.
@@ -53,7 +71,7 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
     OUT is private (outside of git): it shows pictures that may not be passed on. A protocol that fails, for want of its
     set for instance, is told on the page and does not stop the others.
     """
-    options.refuse("all", "sets", "faces", "sheet", "sheet_all", "peer", "peers_only", "json")
+    options.refuse("all", "sets", "faces", "sheet", "sheet_all", "peer", "peers_only", "export_inputs", "json")
     if options.layout != PACK:
         raise InputError(f"--layout: got {options.layout} with all, expected {PACK}; run its protocols one by one")
     folder = sheets.private_folder(out)
@@ -67,12 +85,11 @@ def evaluate_all(options: EvaluateOptions, out: Path, *, engines: Mapping[str, E
         except RtfaceError as exc:
             sections.append(html.Section(name, None, str(exc)))
             continue
-        drawn = sorted(pictures.iterdir())
-        sections.append(html.Section(name, report, pictures=tuple(p.relative_to(folder).as_posix() for p in drawn)))
+        sections.append(_section(name, report, folder))
         write_atomic(folder / "index.html", html.page(sections).encode())
     write_atomic(folder / "index.html", html.page(sections).encode())
     write_atomic(folder / "results.json", json.dumps(html.document(sections), indent=1).encode())
     return sections
 
 
-__all__ = ["PROTOCOLS", "EvaluateOptions", "evaluate", "evaluate_all"]
+__all__ = ["PROTOCOLS", "EvaluateOptions", "evaluate", "evaluate_all", "evaluate_page"]

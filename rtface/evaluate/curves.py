@@ -45,10 +45,13 @@ class Plot:
     y_range: tuple[float, float] | None = None
     percent: str = ""
     """Axes that are shares and shown as per cent: ``x``, ``y`` or ``xy``."""
+    group: str = ""
+    """Consecutive plots of one group are drawn small, side by side under this title."""
 
     def document(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"title": self.title, "x": self.x_label, "y": self.y_label, "curves": [
+        group = {"group": self.group} if self.group else {}
+        return {"title": self.title, **group, "x": self.x_label, "y": self.y_label, "curves": [
             {"name": c.name, "x": list(c.x), "y": list(c.y), **({"low": list(c.low), "high": list(c.high)} if c.low
                                                                 else {})} for c in self.curves]}
 

@@ -63,23 +63,26 @@ def color_bar(width: int) -> Pixels:
 
 
 def worst_shapes(scored: Sequence[Scored], model: MorphableModel, folder: Path) -> None:
-    """The pictures with the largest 90 % errors: picture, errors of rtface, errors of the mean face.
+    """The pictures with the largest 90 % errors: picture, errors of rtface, of the mean face, and of other systems.
 
     For a private folder. Nothing is written where no face was found.
     """
-    found = [row for row in scored if row.errors is not None]
-    found.sort(key=lambda row: -row.errors[SYSTEMS[0]].values["p90"] if row.errors is not None else 0.0)
-    cells = [_cell(row, model) for row in found[:WORST]]
+    systems = list(dict.fromkeys([*SYSTEMS, *(system for row in scored for system in row.errors)]))
+    found = sorted((row for row in scored if SYSTEMS[0] in row.errors),
+                   key=lambda row: -row.errors[SYSTEMS[0]].values["p90"])
+    cells = [_cell(row, systems, model) for row in found[:WORST]]
     if cells:
         sheet = sheets.grid(cells, 2)
         sheets.write_picture(folder / "worst_shape.jpg", np.concatenate([sheet, color_bar(sheet.shape[1])]))
 
 
-def _cell(row: Scored, model: MorphableModel) -> Pixels:
-    assert row.errors is not None
+def _cell(row: Scored, systems: Sequence[str], model: MorphableModel) -> Pixels:
     parts = [sheets.labelled(sheets.fit(row.case.pixels, CELL, CELL), row.case.name)]
-    for system in SYSTEMS:
-        errors = row.errors[system]
+    for system in systems:
+        errors = row.errors.get(system)
+        if errors is None:
+            parts.append(sheets.labelled(np.full((CELL, CELL, 3), sheets.GROUND, np.uint8), f"{system} not found"))
+            continue
         text = f"{system} {errors.values['median']:.2f}  90 % {errors.values['p90']:.2f} mm"
         parts.append(sheets.labelled(heat_map(row.case.scan, errors.points, model), text))
     return np.concatenate(parts, axis=1)

@@ -62,7 +62,7 @@ def _section(section: Section) -> str:
     for name in (html.escape(picture) for picture in section.pictures):
         parts.append(f'<figure><img loading="lazy" src="{name}" alt="{name}">'
                      f'<figcaption class="note">{name}</figcaption></figure>')
-    parts += [svg.draw(plot) for plot in report.curves if plot.curves]
+    parts += svg.draw_all(report.curves)
     parts += [_table(table) for table in report.tables if table.rows]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in report.notes]
     for found in report.sets:

@@ -26,8 +26,9 @@ from rtface.render import MeshRenderer, Style, border_fade, faces_from_mesh, hea
 from rtface.stages.mesh import MeshBuilder
 from rtface.types import REGIONS, Coefficients, FrameResult
 
-NOT_FOUND, WORST, TYPICAL = 4, 8, 4
-"""At most so many faces of each kind on a system's sheet; typical ones have errors around the median."""
+NOT_FOUND, WORST, TYPICAL = 4, 12, 4
+"""On a system's sheet of landmarks: at most so many of the worst faces, among them at most so many that were not found,
+and so many typical ones, with errors around the median."""
 PAIRS: Final = 12
 """At most so many pairs on a sheet."""
 REACH: Final = 2.0
@@ -111,8 +112,10 @@ def worst_landmarks(scored: Sequence[Scored], folder: Path, *, side: int = 300, 
                                  np.stack([face.sample.points for face in faces if face.sample.points is not None]))
         order = np.argsort(-errors, kind="stable")
         lost = int((~np.isfinite(errors)).sum())
-        middle = max(lost + WORST, (lost + len(order) - TYPICAL) // 2)
-        chosen = [*order[:min(lost, NOT_FOUND)], *order[lost:lost + WORST], *order[middle:middle + TYPICAL]]
+        unseen = min(lost, NOT_FOUND)
+        end = lost + WORST - unseen
+        middle = max(end, (lost + len(order) - TYPICAL) // 2)
+        chosen = [*order[:unseen], *order[lost:end], *order[middle:middle + TYPICAL]]
         cells = [_scored_cell(faces[k], system, float(errors[k]), side) for k in chosen]
         sheets.write_picture(folder / f"worst_{_file_name(system)}.jpg", sheets.grid(cells, columns))
 

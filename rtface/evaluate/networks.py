@@ -14,11 +14,11 @@ import numpy as np
 from rtface.config import Backend, DetectorConfig, OcclusionConfig, Profile, Recipe, TrackerConfig
 from rtface.errors import InputError
 from rtface.evaluate.report import describe_network
-from rtface.geometry import FloatArray, pose_vertices
+from rtface.geometry import FloatArray, crops_from_landmarks, pose_vertices
 from rtface.inference import Engine, open_engine
 from rtface.jaw import JAW, JawLine, project_landmarks
 from rtface.morphable import MorphableModel
-from rtface.stages.crop import crop_faces
+from rtface.stages.crop import crop_faces, sample
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.regress import Regressor
@@ -181,6 +181,11 @@ class FaceReader:
             occlusion, completion = self.deoccluder.apply(crops, found.tracks.landmarks)
             crops = completed(crops, completion)
         return Measured(found.points, found.presence, self.regressor.regress(crops, occlusion))
+
+    def regress_at(self, frame: Frame, points: FloatArray) -> Coefficients:
+        """The regressor alone, on the crop that 68 points (68, 2) px ask for, whatever the landmark network sees."""
+        transforms = crops_from_landmarks(points[None].astype(np.float32), self.regressor.size)
+        return self.regressor.regress(sample(frame, transforms, np.zeros(1, np.int32), self.regressor.size))
 
 
 def face_reader(engines: Mapping[str, Engine], basis: str, recipe: Recipe = "off") -> FaceReader:

@@ -232,8 +232,11 @@ def kind_figures(kind: str, rows: Sequence[Scored]) -> dict[str, Any]:
     def not_face(values: NDArray[np.float64]) -> float:
         return float(values[:, 1].sum() / values[:, 0].sum())
 
+    def occluder(values: NDArray[np.float64]) -> float:
+        return float(values[:, 2].sum() / values[:, 0].sum())
+
     return {"not_face": not_face(pixels), "not_face_95": bootstrap_interval(pixels, not_face),
-            "called_occluder": float(pixels[:, 2].sum() / pixels[:, 0].sum())}
+            "called_occluder": occluder(pixels), "called_occluder_95": bootstrap_interval(pixels, occluder)}
 
 
 def half_figures(halves: Sequence[Halves]) -> dict[str, Any]:
@@ -244,7 +247,7 @@ def half_figures(halves: Sequence[Halves]) -> dict[str, Any]:
         return float(np.nanmean(rows[:, 0])) if not np.isnan(rows[:, 0]).all() else float("nan")
 
     return {"faces": len(values), "lower_half": lower(values), "lower_half_95": bootstrap_interval(values, lower),
-            "upper_half": lower(values[:, 1:])}
+            "upper_half": lower(values[:, 1:]), "upper_half_95": bootstrap_interval(values[:, 1:], lower)}
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> Table:

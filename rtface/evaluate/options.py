@@ -32,6 +32,8 @@ class EvaluateOptions:
     """videos, temporal: follow at most this many faces."""
     sheet: Path | None = None
     """videos: contact sheet of the free clips."""
+    export_inputs: Path | None = None
+    """Private folder, outside of git, for the pictures that other systems are to be run on."""
     sheet_all: Path | None = None
     """Private folder, outside of git, for pictures to look at, whatever their rights."""
     json: Path | None = None

@@ -1,7 +1,7 @@
 """How alike two pictures are where it matters: pure functions on pictures and a mask.
 
 PSNR and L1 as the completion papers use them, SSIM after Wang et al. (IEEE TIP 2004), GMSD after Xue et al. (IEEE TIP
-2014). GMSD stands for LPIPS: a perceptual distance that needs no network and no weights under another licence.
+2014), which needs no network; a distance of deep features is in :mod:`rtface.evaluate.features`.
 """
 
 from __future__ import annotations

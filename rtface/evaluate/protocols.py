@@ -30,6 +30,7 @@ from rtface.evaluate import (
     videos,
 )
 from rtface.evaluate.dataset import Pack, SampleSet
+from rtface.evaluate.exports import Inputs
 from rtface.evaluate.layouts import PACK, class_maps, vw300
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork, Networks, detector_stage, face_reader
 from rtface.evaluate.options import EvaluateOptions
@@ -39,8 +40,11 @@ from rtface.evaluate.placing import ClassNetwork
 from rtface.evaluate.predictions import (
     BOXES,
     CLASSES,
+    CROP,
     EMBEDDING,
     POINTS,
+    TRACK,
+    VERTICES,
     PredictedMaps,
     Predictions,
     load_all,
@@ -61,17 +65,19 @@ SYSTEMS: Final[Mapping[str, Recipe]] = {robustness.OFF: "off", "de-occlusion on"
 
 
 def _completion(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("completion", "faces", "sheet", "peer", "peers", "peers_only")
+    options.refuse("completion", "faces", "sheet", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
+    files = load_all(options.peer, CROP, completion.SYSTEMS)
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
                               sets=options.chosen_sets(pack, completion.SETS), own_masks=options.layout != PACK,
-                              settings={"networks": networks.describe()},
+                              settings={"networks": networks.describe()}, files=files,
+                              inputs=Inputs("completion", options.export_inputs),
                               look=None if folder is None else lambda rows: completion.worst(rows, folder))
 
 
 def _detector(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("detector", "faces", "sheet")
+    options.refuse("detector", "export_inputs", "faces", "sheet")
     names = () if options.peers_only else ("detector",)
     with Networks(options.networks, *names, engines=engines) as networks:
         detectors: dict[str, Any] = {}
@@ -88,7 +94,7 @@ def _detector(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
 
 
 def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("landmarks", "faces", "sheet")
+    options.refuse("landmarks", "export_inputs", "faces", "sheet")
     names = () if options.peers_only else READER
     with Networks(options.networks, *names, engines=engines) as networks:
         systems = landmarks.Systems(peers=None if options.peers is None else Peers.load(options.peers),
@@ -105,7 +111,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
 
 
 def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("occlusion", "faces", "sheet", "peers", "peers_only")
+    options.refuse("occlusion", "export_inputs", "faces", "sheet", "peers", "peers_only")
     boxed, files = [], load_all(options.peer, CLASSES, (occlusion.NETWORK, occlusion.ALL_FACE))
     if options.layout == PACK:
         chosen = options.sets or (*occlusion.SETS, *occlusion.BOXED)
@@ -127,7 +133,7 @@ def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
 
 
 def _parsing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("parsing", "faces", "sheet", "peers", "peers_only")
+    options.refuse("parsing", "export_inputs", "faces", "sheet", "peers", "peers_only")
     files = load_all(options.peer, CLASSES, (parsing.NETWORK,))
     if options.layout == PACK:
         parsed = [parts.part_set(pack, name) for name in options.sets or parsing.SETS]
@@ -151,22 +157,26 @@ def _with_files(report: Report, files: Sequence[Predictions]) -> Report:
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("robustness", "faces", "sheet", "peer", "peers", "peers_only")
+    options.refuse("robustness", "faces", "sheet", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
+    files = load_all(options.peer, POINTS, (*SYSTEMS, robustness.REGRESSOR))
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         readers = {name: face_reader(networks.engines, model.basis_id, recipe) for name, recipe in SYSTEMS.items()}
         return robustness.run(pack, readers, model, sets=options.chosen_sets(pack, robustness.SETS),
-                              settings={"networks": networks.describe()},
+                              settings={"networks": networks.describe()}, files=files,
+                              inputs=Inputs("robustness", options.export_inputs),
                               look=None if folder is None else lambda shown: looks.most_moved(shown, model, folder))
 
 
 def _shape(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("shape", "faces", "sheet", "peer", "peers", "peers_only",
+    options.refuse("shape", "faces", "sheet", "peers", "peers_only",
                    *(("sets",) if options.layout != PACK else ()))
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *READER, engines=engines) as networks:
         return shape.run(pack, face_reader(networks.engines, model.basis_id), model, sets=options.sets or shape.SETS,
                          layout=options.layout, settings={"networks": networks.describe()}, progress=progress,
+                         files=load_all(options.peer, VERTICES, shape.SYSTEMS),
+                         inputs=Inputs("shape", options.export_inputs),
                          look=None if folder is None else
                          lambda scored: heatmaps.worst_shapes(scored, model, folder),
                          predicted=None if folder is None or options.layout != "now" else
@@ -175,8 +185,8 @@ def _shape(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pro
 
 
 def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("temporal", "sheet", "peer", "peers", "peers_only")
-    model = MorphableModel.load()
+    options.refuse("temporal", "sheet", "peers", "peers_only")
+    model, files = MorphableModel.load(), load_all(options.peer, TRACK, (*temporal.SYSTEMS, temporal.NETWORK))
     clips: list[Iterable[Clip]] = []
     sets: list[SampleSet] = []
     if options.layout == vw300.NAME:
@@ -196,13 +206,14 @@ def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return temporal.run(chain.from_iterable(clips), networks.engines, model, sets=sets,
                             faces=options.faces or TrackerConfig().faces, settings={"networks": networks.describe()},
+                            files=files, inputs=Inputs("temporal", options.export_inputs),
                             look=None if folder is None else
                             lambda played, curves: timelines.worst_timelines(played, curves, folder),
                             progress=progress)
 
 
 def _verification(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("verification", "faces", "sheet", "peers")
+    options.refuse("verification", "export_inputs", "faces", "sheet", "peers")
     names = () if options.peers_only else READER
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *names, engines=engines) as networks:
@@ -215,7 +226,7 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Engines, progre
 
 
 def _videos(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
-    options.refuse("videos", "peer", "peers_only", "sets")
+    options.refuse("videos", "export_inputs", "peer", "peers_only", "sets")
     model = MorphableModel.load()
     shown: list[str] = []
 

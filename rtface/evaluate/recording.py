@@ -16,7 +16,7 @@ from rtface.evaluate.motion import Span
 from rtface.evaluate.traces import Curves
 from rtface.geometry import FloatArray, boxes_from_landmarks, crops_from_landmarks
 from rtface.pipeline import Pipeline
-from rtface.types import FaceStatus, Frame, FrameResult
+from rtface.types import LANDMARKS, FaceStatus, Frame, FrameResult
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +84,7 @@ class Stretch:
     mesh: FloatArray
     """(n, 68, 2) px of the mesh."""
     vectors: FloatArray
-    """(n, 239)."""
+    """(n, 239); (n, 0) of systems that have points alone."""
     masks: NDArray[np.uint8] | None
     """(n, S, S) classes of the crop's pixels; None where the chain has no occlusion stage."""
     crops: FloatArray | None
@@ -140,12 +140,41 @@ def record(clip: Clip, pipeline: Pipeline, curves: Curves) -> Recording:
     with clip.frames() as frames, pipeline.run(frames) as results:
         for number, result in enumerate(results):
             measured = np.array([status is FaceStatus.TRACKED for status in result.status], bool)
-            owners, given = _owners(clip.truths, number, result, measured)
+            owners, given = _owners(clip.truths, number, result.tracks.boxes_xyxy, result.tracks.scores, measured)
             ids.append(np.full(len(clip.truths), -1, np.intp))
             for row, face in owners.items():
                 ids[-1][face] = result.tracks.ids[row]
             shown.append(given)
             rows += _rows(number, result, measured, owners)
+    return _recording(clip, rows, ids, shown, curves)
+
+
+def given_points(clip: Clip, count: int, tracks: Sequence[FloatArray], curves: Curves) -> Recording:
+    """What another system says of a clip of ``count`` frames: per face (count, 68, 2) px, NaN where it was not found.
+
+    Tracks take the place of ids; faces belong to those of the truth as in :func:`record`.
+    """
+    rows: list[_Row] = []
+    ids: list[NDArray[np.intp]] = []
+    shown: list[NDArray[np.bool_]] = []
+    points = np.stack(tracks) if tracks else np.zeros((0, count, LANDMARKS, 2), np.float32)
+    found = np.asarray(np.isfinite(points).all(axis=(2, 3)))
+    for number in range(count):
+        here = np.flatnonzero(found[:, number])
+        boxes = boxes_from_landmarks(points[here, number].astype(np.float32))
+        owners, given = _owners(clip.truths, number, boxes, np.ones(len(here), np.float32), np.ones(len(here), bool))
+        ids.append(np.full(len(clip.truths), -1, np.intp))
+        for row, face in owners.items():
+            ids[-1][face] = here[row]
+        shown.append(given)
+        rows += [_Row(number, int(track), owners.get(row, -1), boxes[row], points[track, number],
+                      np.zeros(0, np.float32), None) for row, track in enumerate(here)]
+    return _recording(clip, rows, ids, shown, curves)
+
+
+def _recording(clip: Clip, rows: Sequence[_Row], ids: Sequence[NDArray[np.intp]], shown: Sequence[NDArray[np.bool_]],
+               curves: Curves) -> Recording:
+    """Rows in the order of frames; ids and shown: per frame, of the truth's faces."""
     by_id: dict[int, list[_Row]] = {}
     for one in rows:
         by_id.setdefault(one.identifier, []).append(one)
@@ -158,7 +187,7 @@ def record(clip: Clip, pipeline: Pipeline, curves: Curves) -> Recording:
                      {i: ([one.frame for one in r], np.stack([one.box for one in r])) for i, r in by_id.items()})
 
 
-def _owners(truths: Sequence[Truth], number: int, result: FrameResult,
+def _owners(truths: Sequence[Truth], number: int, boxes: FloatArray, scores: FloatArray,
             measured: NDArray[np.bool_]) -> tuple[dict[int, int], NDArray[np.bool_]]:
     """Measured row → face of the truth, and per face whether anything is given out there."""
     known = [k for k, truth in enumerate(truths) if number < len(truth.points) and truth.known[number]]
@@ -166,7 +195,6 @@ def _owners(truths: Sequence[Truth], number: int, result: FrameResult,
     if not known:
         return {}, given
     labels = boxes_from_landmarks(np.stack([truths[k].points[number] for k in known]))
-    boxes, scores = result.tracks.boxes_xyxy, result.tracks.scores
     everything = match_boxes(boxes, scores, labels).reference
     given[[known[k] for k in everything if k >= 0]] = True
     rows = np.flatnonzero(measured)
@@ -204,4 +232,4 @@ def _stretch(part: Sequence[_Row], curves: Curves) -> Stretch:
     masks = np.stack([one.mask for one in part if one.mask is not None]) if part[0].mask is not None else None
     crops = None if masks is None else crops_from_landmarks(network, masks.shape[-1])
     return Stretch(part[0].identifier, part[0].face, np.array([one.frame for one in part], np.intp), network,
-                   curves.mesh_points(vectors), vectors, masks, crops)
+                   curves.mesh_points(vectors) if vectors.shape[1] else network, vectors, masks, crops)

@@ -16,7 +16,9 @@ A mesh is brought onto a scan, and every point of the scan's face is measured ag
 
 Beside ``rtface`` stands the ``mean face``: mean identity under the same predicted expression, measured in the same
 way. What does not come nearer than it knows nothing about who is seen. Everything is measured again with eyeglasses of
-the factory pasted on the picture. A picture without a face found is counted and left out of the means.
+the factory pasted on the picture. A picture without a face found is counted and left out of the means. Other systems'
+meshes come from files (:mod:`rtface.evaluate.predictions`); sets with neutral scans (``now``, ``micc``, ``ict``) want
+theirs without expression.
 
 Intervals are over people, each with the mean of their pictures; for a set of one person, over pictures: they say how
 much views differ, nothing about other people.
@@ -30,11 +32,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from rtface.errors import InputError
 from rtface.evaluate.alignment import Similarity, fit_similarity, fit_surface
 from rtface.evaluate.dataset import Pack, Problem, SampleSet
+from rtface.evaluate.exports import Inputs
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader
 from rtface.evaluate.pasting import Paster
+from rtface.evaluate.peer_meshes import predicted_mesh
+from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table
 from rtface.evaluate.scans import REGIONS, SEVEN, Doubles, Scan, Templates
 from rtface.evaluate.shape_cases import PEOPLE, SYNTHETIC, Case, people_cases, scan_cases
@@ -49,6 +55,9 @@ from rtface.types import Coefficients, Frame
 
 SETS: Final = ("james", SYNTHETIC)
 SYSTEMS: Final = ("rtface", "mean face")
+ANSWER: Final = ("KEY: (V, 3) vertices in mm; KEY:triangles or triangles: (F, 3); KEY:landmarks or landmarks: (7, 3) "
+                 "points or (7,) vertices, outer and inner corner of the right eye, inner and outer corner of the left "
+                 "one, below the nose, corners of the mouth; inputs: the fingerprint")
 SHOWN_PX: Final = 260
 MEASURES: Final = ("anchored", "median", "mean", "sd", "p90", "metric")
 """Figures of one picture; ``metric`` is the median without scale."""
@@ -71,8 +80,8 @@ class Scored:
     case: Case
     """With a small picture."""
     glasses: bool
-    errors: Mapping[str, Errors] | None
-    """By system; None where no face was found."""
+    errors: Mapping[str, Errors]
+    """By system; those that found no face are not in it."""
 
 
 def scan_to_mesh(scan: Scan, vertices: Doubles, triangles: Any, landmarks: Doubles) -> Errors:
@@ -142,13 +151,15 @@ class Ruler:
 def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence[str] = SETS, layout: str = "pack",
         people: int = PEOPLE, seed: int = 0, settings: Mapping[str, Any] | None = None,
         look: Callable[[Sequence[Scored]], None] | None = None,
-        predicted: Callable[[Case, Ruler, Coefficients], None] | None = None,
-        progress: Callable[[str], None] = lambda line: None) -> Report:
+        predicted: Callable[[Case, Ruler, Coefficients], None] | None = None, files: Sequence[Predictions] = (),
+        inputs: Inputs | None = None, progress: Callable[[str], None] = lambda line: None) -> Report:
     """Measure sets of the pack, or with ``layout`` one of :data:`rtface.evaluate.shape_layouts.LAYOUTS` in its folder.
 
     look: gets everything that was scored. predicted: gets every result on a picture without pasted glasses.
+    files: meshes of other systems; inputs: gets the pictures that they are made from.
     """
     ruler, paster, templates = Ruler(model), Paster(model), Templates(model)
+    inputs = inputs or Inputs("shape")
     scored: list[Scored] = []
     read: list[SampleSet] = []
     for name in sets if layout == "pack" else (layout,):
@@ -156,8 +167,9 @@ def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence
         read.append(found)
         for number, case in enumerate(cases):
             plain = code(reader, Frame(case.pixels, number, 0.0))
+            inputs.add(case.name, {"picture": case.pixels})
             scored.append(Scored(name, _small(case, case.name, case.pixels), False,
-                                 None if plain is None else ruler.measure(case, plain)))
+                                 _all_systems(case, case.name, ruler, plain, files)))
             if plain is None:
                 found.problems[case.name] = Problem(case.name, "no face found")
                 continue
@@ -165,22 +177,40 @@ def run(pack: Pack, reader: FaceReader, model: MorphableModel, *, sets: Sequence
                 predicted(case, ruler, plain)
             rng = np.random.default_rng([seed, number])
             pasted = paster.paste(rng, case.pixels, plain, "glasses").pixels
-            worn = code(reader, Frame(pasted, number, 0.0))
-            scored.append(Scored(name, _small(case, f"{case.name}, glasses", pasted), True,
-                                 None if worn is None else ruler.measure(case, worn)))
+            worn, title = code(reader, Frame(pasted, number, 0.0)), f"{case.name}, glasses"
+            inputs.add(title, {"picture": pasted})
+            scored.append(Scored(name, _small(case, title, pasted), True,
+                                 _all_systems(case, title, ruler, worn, files)))
             if worn is None:
                 found.problems[f"{case.name} with glasses"] = Problem(case.name, "no face found with glasses")
         progress(f"{name}: {len(found)} pictures")
     if look is not None:
         look(scored)
     results = [line for name in dict.fromkeys(row.set_name for row in scored)
-               for line in _lines(name, [row for row in scored if row.set_name == name])]
+               for line in _lines(name, [row for row in scored if row.set_name == name],
+                                  (*SYSTEMS, *(one.name for one in files)))]
     alone = [name for name in dict.fromkeys(row.set_name for row in scored)
              if len({row.case.person for row in scored if row.set_name == name}) == 1]
-    notes = [f"{name}: one person; its intervals are over pictures and say nothing about other people"
-             for name in alone]
+    notes = [*(f"{name}: one person; its intervals are over pictures and say nothing about other people"
+               for name in alone), *inputs.finish(ANSWER, files), *(note for one in files for note in one.notes())]
     return Report("shape", [_face_table(results), _region_table(results), _knowledge_table(results)], results, read,
-                  {**(settings or {}), "layout": layout, "people": people, "seed": seed}, notes)
+                  {**(settings or {}), "layout": layout, "people": people, "seed": seed, "inputs": inputs.fingerprint,
+                   "peer_files": {one.name: one.describe() for one in files}}, notes)
+
+
+def _all_systems(case: Case, key: str, ruler: Ruler, found: Coefficients | None,
+                 files: Sequence[Predictions]) -> dict[str, Errors]:
+    """Every system that has a face on a picture."""
+    out = {} if found is None else ruler.measure(case, found)
+    for one in files:
+        mesh = predicted_mesh(one, key)
+        try:
+            if mesh is not None:
+                errors = scan_to_mesh(case.scan, *mesh)
+                out[one.name] = errors._replace(values={**errors.values, "identity": float("nan")})
+        except InputError as exc:  # triangles without vertices, landmarks on a line
+            one.wrong[key] = str(exc)
+    return out
 
 
 def _open(pack: Pack, name: str, layout: str, templates: Templates, people: int) -> tuple[SampleSet, Iterable[Case]]:
@@ -206,30 +236,31 @@ def person_means(values: Doubles, people: Sequence[str]) -> Doubles:
     return values if len(each) < 2 else np.array([values[names == name].mean() for name in each])
 
 
-def _lines(name: str, rows: Sequence[Scored]) -> list[dict[str, Any]]:
+def _lines(name: str, rows: Sequence[Scored], systems: Sequence[str]) -> list[dict[str, Any]]:
     groups = [("all", rows), *((group, [row for row in rows if row.case.group == group])
                                for group in dict.fromkeys(row.case.group for row in rows))]
     return [figures(name, group, glasses, system, [row for row in members if row.glasses == glasses])
-            for group, members in groups for glasses in (False, True) for system in SYSTEMS]
+            for group, members in groups for glasses in (False, True) for system in systems]
 
 
 def figures(set_name: str, group: str, glasses: bool, system: str, rows: Sequence[Scored]) -> dict[str, Any]:
     """Means over people with 95 % intervals, and how much nearer than the mean face they are (same pictures)."""
-    found = [row for row in rows if row.errors is not None]
+    found = [row for row in rows if system in row.errors]
     people = [row.case.person for row in found]
+    both = [row for row in found if SYSTEMS[1] in row.errors]
     line: dict[str, Any] = {"set": set_name, "group": group, "glasses": glasses, "system": system,
                             "pictures": len(rows), "found": len(found), "people": len(set(people))}
 
-    def values(who: str, measure: str) -> Doubles:
-        each = np.array([row.errors[who].values[measure] for row in found if row.errors is not None])
-        return person_means(each, people)
+    def values(who: str, measure: str, members: Sequence[Scored]) -> Doubles:
+        each = np.array([row.errors[who].values[measure] for row in members])
+        return person_means(each, [row.case.person for row in members])
 
     for measure in (*MEASURES, *REGIONS, "identity"):
-        mine = values(system, measure)
+        mine = values(system, measure, found)
         line[measure] = float(mine.mean()) if len(mine) else float("nan")
         line[f"{measure}_95"] = bootstrap_interval(mine, lambda r: float(r.mean()))
         if system != SYSTEMS[1]:
-            gain = values(SYSTEMS[1], measure) - mine
+            gain = values(SYSTEMS[1], measure, both) - values(system, measure, both)
             line[f"{measure}_gain"] = float(gain.mean()) if len(gain) else float("nan")
             line[f"{measure}_gain_95"] = bootstrap_interval(gain, lambda r: float(r.mean()))
     return line
@@ -277,10 +308,10 @@ def _knowledge_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = []
     for line in lines:
         for measure, title in (("median", "median"), ("p90", "90 %"), ("metric", "in mm"), ("identity", "identity")):
-            if line["system"] == SYSTEMS[0] and np.isfinite(line[measure]) and line["group"] == "all":
+            if line["system"] != SYSTEMS[1] and np.isfinite(line[measure]) and line["group"] == "all":
                 interval = line[f"{measure}_gain_95"]
-                rows.append([line["set"], "glasses" if line["glasses"] else "none", title, _mm(line[measure]),
-                             _mm(line[measure] + line[f"{measure}_gain"]), _mm(line[f"{measure}_gain"]),
-                             _range(interval), verdict(interval)])
+                rows.append([line["set"], "glasses" if line["glasses"] else "none", title, line["system"],
+                             _mm(line[measure]), _mm(line[measure] + line[f"{measure}_gain"]),
+                             _mm(line[f"{measure}_gain"]), _range(interval), verdict(interval)])
     return Table("Against the mean face, mm (identity: corresponding vertices without expression)",
-                 ("set", "pasted", "figure", "rtface", "mean face", "nearer by", "95 %", "verdict"), rows)
+                 ("set", "pasted", "figure", "system", "error", "mean face", "nearer by", "95 %", "verdict"), rows)

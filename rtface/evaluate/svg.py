@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -12,10 +13,13 @@ import numpy as np
 from rtface.evaluate.curves import Curve, Plot
 
 WIDTH, HEIGHT = 520, 320
+SMALL_WIDTH, SMALL_HEIGHT = 262, 196
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 26, 44
 ROW: Final = 16
 """Height of a line of the legend."""
 TICKS: Final = 5
+DOTS: Final = 12
+"""Curves of at most so many points have dots."""
 COLORS: Final = ("#3b82c4", "#e0752d", "#2a9d6f", "#b05fb8", "#c9a227", "#d0485c", "#5aa9b8", "#8a8f98")
 """Told apart on white and on black, also by most colour-blind people; from the ninth curve on lines are dashed."""
 DASHES: Final = ("", "6 3", "2 3")
@@ -25,6 +29,8 @@ svg.plot text { fill: currentColor; } svg.plot .axis { stroke: currentColor; str
 svg.plot .grid { stroke: currentColor; stroke-opacity: .13; } svg.plot .title { font-weight: 600; }
 svg.plot .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg.plot .band { stroke: none; opacity: .14; }
 svg.plot g:hover > .line { stroke-width: 3.2; }
+.plots { display: flex; flex-wrap: wrap; } .plots svg.plot { margin: .2rem .4rem .2rem 0; }
+.legend span { margin-right: 1.2rem; white-space: nowrap; } .legend svg { vertical-align: middle; margin-right: .3rem; }
 """
 """For the page's style sheet."""
 
@@ -34,30 +40,47 @@ def draw(plot: Plot) -> str:
     x_range = plot.x_range or _extent([v for curve in plot.curves for v in curve.x])
     y_range = plot.y_range or _extent([v for curve in plot.curves for v in (*curve.y, *curve.high)], zero=True)
     columns = max(1, min(3, (WIDTH - LEFT) // (7 * max((len(c.name) for c in plot.curves), default=1) + 40)))
-    height = HEIGHT + ROW * -(-len(plot.curves) // columns) + ROW // 2
-    place = _Place(x_range, y_range)
-    parts = [f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-             f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{html.escape(plot.title)}">',
+    small = bool(plot.group)
+    place = _Place(x_range, y_range, *((SMALL_WIDTH, SMALL_HEIGHT) if small else (WIDTH, HEIGHT)))
+    height = place.height + (0 if small else ROW * -(-len(plot.curves) // columns) + ROW // 2)
+    parts = [f'<svg class="plot" xmlns="http://www.w3.org/2000/svg" width="{place.width}" height="{height}" '
+             f'viewBox="0 0 {place.width} {height}" role="img" aria-label="{html.escape(plot.title)}">',
              f'<text class="title" x="{LEFT}" y="15">{html.escape(plot.title)}</text>',
              *_axes(plot, place),
              *(_curve(curve, place, _stroke(k)) for k, curve in enumerate(plot.curves)),
-             *_legend(plot.curves, columns), "</svg>"]
+             *([] if small else _legend(plot.curves, columns)), "</svg>"]
     return "\n".join(parts)
+
+
+def draw_all(plots: Sequence[Plot]) -> list[str]:
+    """Elements for a page: plots as they are, those of a group side by side under its title and one legend."""
+    out = []
+    for title, members in groupby((plot for plot in plots if plot.curves), key=lambda plot: plot.group):
+        drawn = list(members)
+        parts = [draw(plot) for plot in drawn]
+        if title:
+            keys = "".join(f'<span><svg width="24" height="8"><line x1="0" x2="24" y1="4" y2="4" stroke-width="2.5" '
+                           f'{_stroke(k)[1]}/></svg>{html.escape(curve.name)}</span>'
+                           for k, curve in enumerate(drawn[0].curves))
+            parts = [f'<h3>{html.escape(title)}</h3><p class="legend">{keys}</p><div class="plots">', *parts, "</div>"]
+        out += parts
+    return out
 
 
 class _Place:
     """Values → px."""
 
-    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
-        self.x_range, self.y_range = x_range, y_range
+    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float], width: int = WIDTH,
+                 height: int = HEIGHT) -> None:
+        self.x_range, self.y_range, self.width, self.height = x_range, y_range, width, height
 
     def x(self, value: float) -> float:
         low, high = self.x_range
-        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (value - low) / (high - low) * (self.width - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
         low, high = self.y_range
-        return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        return self.height - BOTTOM - (value - low) / (high - low) * (self.height - TOP - BOTTOM)
 
     def point(self, x: float, y: float) -> str:
         """Cut to a little beyond the axes."""
@@ -87,7 +110,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _axes(plot: Plot, place: _Place) -> Iterator[str]:
-    left, right, bottom, top = LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, TOP
+    left, right, bottom, top = LEFT, place.width - RIGHT, place.height - BOTTOM, TOP
     for value in _ticks(*place.x_range):
         x = place.x(value)
         yield (f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/><text x="{x:.1f}" '
@@ -123,7 +146,20 @@ def _curve(curve: Curve, place: _Place, stroke: tuple[str, str]) -> str:
         band = f'<polygon class="band" fill="{color}" points="{" ".join(outline)}"/>' if kept else ""
     lines = "".join(f'<polyline class="line" {attributes} points="{points}"/>'
                     for points in _runs(curve, place))
-    return f"<g><title>{html.escape(curve.name)}</title>{band}{lines}</g>"
+    return f"<g><title>{html.escape(curve.name)}</title>{band}{lines}{''.join(_marks(curve, place, color))}</g>"
+
+
+def _marks(curve: Curve, place: _Place, color: str) -> Iterator[str]:
+    """Dots where there are few points; a point without neighbours, which has no line and no band, has its interval."""
+    known = [math.isfinite(x) and math.isfinite(y) for x, y in zip(curve.x, curve.y, strict=True)]
+    for k, (x, y) in enumerate(zip(curve.x, curve.y, strict=True) if len(curve.x) <= DOTS else ()):
+        if not known[k]:
+            continue
+        px, py = place.point(x, y).split(",")
+        yield f'<circle cx="{px}" cy="{py}" r="2.4" fill="{color}"/>'
+        if curve.low and not any(known[max(0, k - 1):k] + known[k + 1:k + 2]) and math.isfinite(curve.low[k]):
+            ends = [place.point(x, bound[k]).split(",")[1] for bound in (curve.low, curve.high)]
+            yield f'<line x1="{px}" x2="{px}" y1="{ends[0]}" y2="{ends[1]}" stroke="{color}" stroke-width="1.5"/>'
 
 
 def _runs(curve: Curve, place: _Place) -> Iterator[str]:

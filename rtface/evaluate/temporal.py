@@ -24,6 +24,9 @@ On all clips: added is the lag of the smoothed curves behind the measured ones, 
 how far the person's own shape moves from the first to the last fifth of a stretch, in mm; flicker the share of the
 mask's pixels that change their class between frames in which the face is still.
 
+Other systems' points come from files (:mod:`rtface.evaluate.predictions`), one array per face of a clip, and have the
+figures that points can have.
+
 A frame is still where the truth, or else the low-passed points, move less than 0.15 eye distances a second.
 """
 
@@ -35,13 +38,16 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtface.config import PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import MediaError
 from rtface.evaluate import motion
 from rtface.evaluate.dataset import Problem, SampleSet, altered
+from rtface.evaluate.exports import Inputs
 from rtface.evaluate.metrics import Doubles, bootstrap_interval, interocular_distances, nme_interocular
-from rtface.evaluate.recording import Clip, Recording, Stretch, record
+from rtface.evaluate.predictions import Predictions
+from rtface.evaluate.recording import Clip, Recording, Stretch, given_points, record
 from rtface.evaluate.report import Report
 from rtface.evaluate.temporal_tables import summaries, tables
 from rtface.evaluate.traces import LEAST_MOTION, SIGNALS, Curves
@@ -50,10 +56,13 @@ from rtface.inference import Engine
 from rtface.io import open_source
 from rtface.morphable import MorphableModel
 from rtface.pipeline import CropStage, Pipeline
+from rtface.types import LANDMARKS
 
 SETS: Final = ("synthetic", "videos")
 SYSTEMS: Final = ("smoothed", "as measured")
 NETWORK: Final = "landmark network"
+ANSWER: Final = ("KEY, KEY#2, ..: (T, 68, 2) points in px of one face each in all frames, NaN where it was not found; "
+                 "inputs: the fingerprint")
 USUAL_FPS: Final = 25.0
 """Of clips that do not tell."""
 LAG_REACH_S: Final = 0.3
@@ -77,10 +86,14 @@ class Played(NamedTuple):
 def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableModel, *, sets: Sequence[SampleSet] = (),
         faces: int = TrackerConfig().faces, crop_stages: Sequence[CropStage] = (),
         settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[Played], Curves], None] | None = None,
+        files: Sequence[Predictions] = (), inputs: Inputs | None = None,
         progress: Callable[[str], None] = lambda line: None) -> Report:
-    """Measure every clip; those that cannot be read become problems of their set. ``look`` gets what was played."""
+    """Measure every clip; those that cannot be read become problems of their set. ``look`` gets what was played.
+
+    files: points of other systems; inputs: gets the clips that they are for.
+    """
     config = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=faces))
-    curves, played = Curves(model), list[Played]()
+    curves, played, inputs = Curves(model), list[Played](), inputs or Inputs("temporal")
     bare = replace(config, smooth=SmoothConfig(enabled=False), occlusion=replace(config.occlusion, steadiness=0.0))
     configs = dict(zip(SYSTEMS, (config, bare), strict=True))
     pipelines = {system: Pipeline(c, engines=engines, model=model, crop_stages=crop_stages)
@@ -94,9 +107,14 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
                     raise
                 clip.found.problems[clip.name] = Problem(clip.name, f"unreadable clip ({exc})")
                 continue
-            _compare_counts(clip, recordings[SYSTEMS[0]].count)
-            played.append(Played(clip.without_frames(), recordings, measure(recordings, curves)))
-            progress(f"{clip.name}: {recordings[SYSTEMS[0]].count} frames, {len(recordings[SYSTEMS[0]].spans)} ids")
+            count = recordings[SYSTEMS[0]].count
+            _compare_counts(clip, count)
+            _show(clip, count, inputs)
+            given = {one.name: given_points(clip, count, predicted_tracks(one, clip.name, count), curves)
+                     for one in files}
+            played.append(Played(clip.without_frames(), recordings, measure(recordings, curves) | {
+                name: figures_of_points(recording, curves) for name, recording in given.items()}))
+            progress(f"{clip.name}: {count} frames, {len(recordings[SYSTEMS[0]].spans)} ids")
     finally:
         for pipeline in pipelines.values():
             pipeline.close()
@@ -108,7 +126,31 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
     groups = summaries(lines, bootstrap_interval)
     return Report("temporal", tables(groups), [*groups, *lines], sets,
                   {**(settings or {}), "config": config.to_dict(), "window_s": motion.WINDOW_S,
-                   "still_speed": motion.STILL_SPEED})
+                   "still_speed": motion.STILL_SPEED, "inputs": inputs.fingerprint,
+                   "peer_files": {one.name: one.describe() for one in files}},
+                  [*inputs.finish(ANSWER, files), *(note for one in files for note in one.notes())])
+
+
+def _show(clip: Clip, count: int, inputs: Inputs) -> None:
+    """Drawn clips are inputs frame by frame; others are files, which every system can open."""
+    frames: dict[str, NDArray[np.uint8]] = {}
+    if clip.origin == "drawn":
+        with clip.frames() as source:
+            frames = {f"frame{k:05d}": np.asarray(frame.pixels) for k, frame in enumerate(source)}
+    inputs.add(clip.name, frames, frames=count, fps=clip.fps)
+
+
+def predicted_tracks(one: Predictions, name: str, count: int) -> list[FloatArray]:
+    """A file's faces in a clip of ``count`` frames, (count, 68, 2) px each: ``NAME``, ``NAME#2``, …"""
+    out, key = list[FloatArray](), name
+    while not out or key in one.keys:
+        track = one.of(key)
+        if track is not None and len(track) != count:
+            one.wrong[key] = f"got points of {len(track)} frames, expected {count} as the clip has"
+            track = None
+        out.append(np.full((count, LANDMARKS, 2), np.nan, np.float32) if track is None else track.astype(np.float32))
+        key = f"{name}#{len(out) + 1}"
+    return out
 
 
 def pack_clips(found: SampleSet) -> Iterator[Clip]:
@@ -154,6 +196,11 @@ def figures_of(recording: Recording, curves: Curves) -> dict[str, Any]:
               if len(s) >= LAG_LEAST_S * recording.clip.fps]
     out["drift_mm"] = _weighted(drifts)
     return out
+
+
+def figures_of_points(recording: Recording, curves: Curves) -> dict[str, Any]:
+    """Of one clip and a system that has points alone."""
+    return {**_steadiness(recording, None), **_lags(recording, curves), **_following(recording)}
 
 
 def _counted(recording: Recording) -> list[Stretch]:
@@ -212,7 +259,7 @@ def _lags(recording: Recording, curves: Curves) -> dict[str, Any]:
         truth = clip.truths[one.face]
         points = truth.points[one.frames]
         for name in SIGNALS if len(one) >= LAG_LEAST_S * clip.fps else ():
-            if truth.vectors is None and name != "place":
+            if (truth.vectors is None or not one.vectors.size) and name != "place":
                 continue
             true = curves.signal(name, one.vectors if truth.vectors is None else truth.vectors[one.frames], points)
             if _moves(name, true, points):

@@ -96,6 +96,10 @@ def test_the_protocol_scores_every_system_on_pasted_pictures(tmp_path: Path, mon
     everything = [line for line in report.results if line["group"] == "all"]
     assert [line["system"] for line in everything] == [*completion.SYSTEMS, "contour"]
     assert len({line["pasted"] for line in everything}) == 1 and everything[0]["pasted"] > 3
+    contour = everything[-1]
+    assert contour["precision_95"][0] <= contour["precision"] <= contour["precision_95"][1]
+    assert [plot.y_label for plot in report.curves] == ["PSNR, dB", "distance of deep features"]
+    assert max(row.ratio for row in rows if completion.AND in row.kind) > 0.3  # two things at once hide much
     for row in rows:
         changed = (row.shown["rtface"] != row.shown["input"]).any(axis=2)
         assert changed.mean() < row.ratio + 0.5 and (row.shown["rtface"][changed][:, 1:] == 0).all()  # drawn in red

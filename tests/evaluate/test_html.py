@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rtface.errors import InputError
-from rtface.evaluate import commands, html
+from rtface.evaluate import commands, html, svg
+from rtface.evaluate.curves import Curve, Plot
 from rtface.evaluate.dataset import Problem, SampleSet
 from rtface.evaluate.report import Report, Table
 from tests import blobs
@@ -92,8 +93,34 @@ def test_options_of_single_protocols_and_public_folders_are_refused(tmp_path: Pa
         commands.evaluate_all(commands.EvaluateOptions(data=pack), tmp_path / "work/report")
 
 
-@pytest.mark.parametrize("arguments", [["all"], ["detector", "--out", "x"]])
-def test_the_folder_belongs_to_all(arguments: list[str], tmp_path: Path) -> None:
+def test_all_needs_a_folder(tmp_path: Path) -> None:
     from rtface.cli import app
-    done = CliRunner().invoke(app, ["evaluate", *arguments, "--data", str(tmp_path)])
-    assert done.exit_code == 1 and "expected both or neither" in done.output
+    done = CliRunner().invoke(app, ["evaluate", "all", "--data", str(tmp_path)])
+    assert done.exit_code == 1 and "got all without --out" in done.output
+
+
+def test_one_protocol_makes_a_page_too(tmp_path: Path) -> None:
+    pack = small_pack(tmp_path / "pack")
+    options = commands.EvaluateOptions(data=pack, sets=("helen_test",))
+    report = commands.evaluate_page("landmarks", options, tmp_path / "report", engines=blobs.engines())
+    page = (tmp_path / "report/index.html").read_text()
+    parse(page)
+    assert report.results and 'id="landmarks"' in page and 'src="landmarks/worst_network.jpg"' in page
+    with pytest.raises(InputError, match="--sheet-all: got a value, but the protocol landmarks with --out"):
+        commands.evaluate_page("landmarks", commands.EvaluateOptions(data=pack, sheet_all=tmp_path), tmp_path / "x")
+
+
+def test_plots_of_a_group_are_small_and_share_a_legend() -> None:
+    curves = [Curve("off <1>", (0.1, 0.2), (1, 2), (0.5, 1.5), (1.5, 2.5)), Curve("on", (), ())]
+    plots = [Plot("all", "x", "y", curves), *(Plot(kind, "x", "mm", curves, (0, 1), (0, 3), group="By kind")
+                                              for kind in ("hand", "mask"))]
+    page = html.page([html.Section("one", Report("one", [], [], [], curves=plots))])
+    text = " ".join(parse(page).words)
+    assert text.count("By kind") == 1 and all(kind in text for kind in ("hand", "mask"))
+    assert page.count('class="plot"') == 3 and page.count(f'width="{svg.SMALL_WIDTH}"') == 2
+    assert page.count('class="legend"') == 1 and page.count("</svg>off &lt;1&gt;</span>") == 1
+    alone = svg.draw(Plot("all", "x", "y", [Curve("one", (0.2,), (1,), (0.5,), (1.5,)),
+                                            Curve("gap", (0.1, 0.2, 0.3), (1, float("nan"), 2)),
+                                            Curve("many", range(40), range(40))], (0, 40), (0, 40)))
+    assert alone.count("<circle") == 3 and alone.count('stroke-width="1.5"') == 1  # the interval of the only point
+    assert plots[1].document()["group"] == "By kind" and "group" not in plots[0].document()

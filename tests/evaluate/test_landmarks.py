@@ -65,6 +65,7 @@ def test_a_face_without_a_detection_is_a_failure_and_not_part_of_means(pack: Pac
     report = landmarks.run(pack, ours(detector=FakeEngine(blobs.SPECS["detector"], blind)), sets=SETS)
     got, other = line(report, NETWORK), line(report, LABEL_BOX)
     assert got["not_found"] == 1 and got["failure_10"] == 0.25 and other["not_found"] == 0
+    assert got["failure_10_95"][0] == 0 and 0.5 <= got["failure_10_95"][1] <= 0.75 and other["failure_10_95"] == (0, 0)
     assert np.isfinite(got["nme"]) and got["auc_8"] < other["auc_8"]
     assert "NaN" not in report.json_line() and "Infinity" not in report.json_line()
 

@@ -116,6 +116,6 @@ def test_wrong_files_and_names_are_one_clear_error(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="twice or for a system that is there already"):
             predictions.load_all([f"{name}={tmp_path / 'good.npz'}" for name in names], POINTS, ("network",))
     pack = small_pack(tmp_path / "pack")
-    for protocol in ("videos", "robustness"):
+    for protocol in ("videos",):
         with pytest.raises(InputError, match=f"--peer: got a value, but the protocol {protocol}"):
             evaluate(protocol, EvaluateOptions(data=pack, peer=("a=b.npz",)), engines=blobs.engines())

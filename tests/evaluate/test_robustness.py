@@ -10,6 +10,7 @@ from rtface.errors import InputError
 from rtface.evaluate import robustness as rob
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import Pack
+from rtface.evaluate.displacement import Faces, Result, compare
 from rtface.evaluate.networks import Measured, face_reader
 from rtface.evaluate.pasting import Paster, hidden_landmarks
 from rtface.evaluate.protocols import SYSTEMS
@@ -65,27 +66,31 @@ def test_points_beyond_the_picture_are_not_hidden() -> None:
 
 def test_nothing_moves_between_equal_results(model: MorphableModel) -> None:
     points = np.random.default_rng(0).normal(size=(68, 2)).astype(np.float32)
-    one = Measured(points, 0.9, face())
-    hidden = np.arange(68) < 10
-    same = rob.compare(model, one, one, hidden)
+    result, hidden = Faces(model).result, np.arange(68) < 10
+    one = result(Measured(points, 0.9, face()))
+    same = compare(one, one, hidden)
     assert all(abs(value) < 0.03 for value in same.values())
     other = face()
     other.identity[0, 0] = 2.0
     other.rotation[0, 1] = np.radians(10)
-    two = Measured(points + np.float32(1.0), 0.5, other)
-    figures = rob.compare(model, one, two, hidden)
+    two = result(Measured(points + np.float32(1.0), 0.5, other))
+    figures = compare(one, two, hidden)
     eyes = float(np.linalg.norm(points[36] - points[45]))
     assert figures["landmarks"] == pytest.approx(np.sqrt(2) / eyes, rel=1e-4)
     assert figures["turn_deg"] == pytest.approx(10, abs=0.05) and figures["presence_drop"] == pytest.approx(0.4)
     assert figures["shape_mm"] == pytest.approx(figures["identity_mm"]) and figures["identity_mm"] > 0.2
-    assert np.isnan(rob.compare(model, one, two, np.zeros(68, bool))["hidden"])
+    assert np.isnan(compare(one, two, np.zeros(68, bool))["hidden"])
+    little = compare(Result(points, None, None, None), Result(points, np.zeros((5, 3)), None, np.eye(3)), hidden)
+    assert little["landmarks"] == 0 and all(np.isnan(little[name]) for name in ("shape_mm", "identity_mm", "turn_deg"))
+    with pytest.raises(InputError, match="expected the same vertices"):
+        compare(Result(None, np.zeros((4, 3)), None, None), Result(None, np.zeros((5, 3)), None, None), hidden)
 
 
 def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
     pack = small_pack(tmp_path / "pack")
     options = EvaluateOptions(data=pack, sets=("lfpw_test",), sheet_all=tmp_path / "private")
     report = evaluate("robustness", options, engines=blobs.engines())
-    for system in SYSTEMS:
+    for system in (*SYSTEMS, rob.REGRESSOR):
         lines = [line for line in report.results if line["system"] == system]
         assert [line["name"] for line in lines if line["group"] == "kind"] == list(rob.KINDS)
         everything = lines[-1]
@@ -95,10 +100,18 @@ def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
     assert "left out because the clean result was doubtful" in report.text()
     bins = [line for line in report.results if line["group"] == "coverage" and line["system"] == rob.OFF]
     for plot in report.curves:
-        assert [curve.name for curve in plot.curves] == list(SYSTEMS)
+        moves_points = "eye" in plot.y_label
+        assert [curve.name for curve in plot.curves] == [*SYSTEMS, *([] if moves_points else [rob.REGRESSOR])]
         for curve in plot.curves:
-            assert len(curve.x) == len(bins) and list(curve.x) == sorted(curve.x)
+            assert len(curve.x) == len(bins) or plot.group
+            assert list(curve.x) == sorted(curve.x)
             assert all(low <= y <= high for low, y, high in zip(curve.low, curve.y, curve.high, strict=True))
+    for title in {plot.group for plot in report.curves if plot.group}:
+        assert [plot.title for plot in report.curves if plot.group == title] == list(rob.KINDS)
+    for kind in rob.KINDS:
+        own = [line for line in report.results if line["group"] == f"coverage of {kind}" and line["system"] == rob.OFF]
+        assert sum(line["pasted"] for line in own) == next(
+            line["pasted"] for line in report.results if line["name"] == kind and line["system"] == rob.OFF)
     sheet = read_picture(tmp_path / "private/most_moved.jpg")
     assert sheet.shape[1] == 2 * 4 * 220 + 4 and sheet.std() > 10
 
@@ -122,6 +135,7 @@ def test_systems_are_compared_with_their_own_clean_result(tmp_path: Path, model:
     assert lines["on", "all"]["coverage"] == lines["off", "all"]["coverage"]
     assert lines["on", "all"]["shape_mm"] == 0 < lines["off", "all"]["shape_mm"]
     assert [curve.name for curve in report.curves[0].curves] == ["off", "on"]
+    assert lines["regressor only", "all"]["shape_mm"] > 0 and np.isnan(lines["regressor only", "all"]["landmarks"])
     assert "on: 0 lost under an occluder" in report.notes
     with pytest.raises(InputError, match="got no systems"):
         rob.run(pack, {}, model)

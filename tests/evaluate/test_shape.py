@@ -80,7 +80,7 @@ def scored(person: str, mine: float, mean: float, found: bool = True) -> shape.S
     names = (*shape.MEASURES, *REGIONS, "identity")
     errors = {system: shape.Errors(np.zeros(1, np.float32), dict.fromkeys(names, value))
               for system, value in (("rtface", mine), ("mean face", mean))}
-    return shape.Scored("a", case, False, errors if found else None)
+    return shape.Scored("a", case, False, errors if found else {})
 
 
 def test_people_count_alike_however_many_pictures_they_have() -> None:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate import sheets
+from rtface.evaluate import looks, sheets
+from rtface.evaluate.dataset import Sample
+from rtface.evaluate.landmarks import Scored
 from rtface.io import read_picture
+from tests.evaluate.packs import points_of
 
 
 def test_a_view_shows_the_boxes_in_the_shape_of_the_cell() -> None:
@@ -57,3 +60,20 @@ def test_pictures_are_written_by_their_ending(name: str, tmp_path: Path) -> None
     assert abs(stored[16, 16].astype(int) - [200, 0, 0]).max() < 12
     with pytest.raises(InputError, match="ending in '.gif'"):
         sheets.sheet_path(tmp_path / "sheet.gif")
+
+
+@pytest.mark.parametrize(("lost", "shown"), [
+    (0, [*range(29, 17, -1), *range(16, 12, -1)]), (6, [*range(4), *range(29, 21, -1), *range(19, 15, -1)])])
+def test_the_worst_faces_are_twelve_with_some_that_were_not_found(
+        lost: int, shown: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((120, 160, 3), np.uint8)
+    points = points_of((80.0, 60.0, 50.0, 0)).astype(np.float32)
+    faces = [Scored(Sample(f"{k}.png", tmp_path, "free", points=points, stored=lambda: picture), "a",
+                    {"net": points + (np.inf if k < lost else k / 10)}) for k in range(30)]
+    names: list[int] = []
+    cell = looks._scored_cell
+    monkeypatch.setattr(looks, "_scored_cell", lambda face, *rest: (names.append(int(face.sample.path[:-4])),
+                                                                    cell(face, *rest))[1])
+    looks.worst_landmarks(faces, tmp_path, side=40)
+    assert names == shown
+    assert read_picture(tmp_path / "worst_net.jpg").shape[0] == 4 * (40 + sheets.LINE + sheets.GAP) - sheets.GAP
