@@ -7,6 +7,7 @@ subject's right, positive roll tilts the head to the subject's left shoulder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -130,20 +131,23 @@ def partners(names: Sequence[str]) -> NDArray[np.int64]:
     return np.array([names.index(twin(name)) for name in names])
 
 
-def quaternion(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Rotation (3, 3) → (4,) x, y, z, w of unit length with w ≥ 0."""
-    m = np.asarray(matrix, np.float64)
-    # the eigenvector of K's largest eigenvalue is stable for every angle (Bar-Itzhack 2000, version 3)
-    xx, yy, zz = m[0, 0], m[1, 1], m[2, 2]
-    k = np.array([[xx - yy - zz, 0, 0, 0], [m[1, 0] + m[0, 1], yy - xx - zz, 0, 0],
-                  [m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], zz - xx - yy, 0],
-                  [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], xx + yy + zz]]) / 3
-    _, vectors = np.linalg.eigh(k)  # reads the lower triangle
-    q: NDArray[np.float64] = vectors[:, -1]
-    return -q if q[3] < 0 else q
+def quaternion(matrix: NDArray[Any]) -> tuple[float, float, float, float]:
+    """Rotation (3, 3) → x, y, z, w of unit length with w ≥ 0; divides by the largest of the four (Shepperd 1978)."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    squares = (1 + a - e - i, 1 - a + e - i, 1 - a - e + i, 1 + a + e + i)  # 4x², 4y², 4z², 4w²
+    largest = max(range(4), key=squares.__getitem__)
+    x, y, z, w = ((squares[0], b + d, c + g, h - f), (b + d, squares[1], f + h, c - g),
+                  (c + g, f + h, squares[2], d - b), (h - f, c - g, d - b, squares[3]))[largest]
+    size = math.copysign(math.sqrt(x * x + y * y + z * z + w * w), w)
+    return x / size, y / size, z / size, w / size
 
 
-def gaze_matrix(pitch: float, yaw: float) -> NDArray[np.float64]:
-    """(3, 3) head_from_eye of a gaze: pitch first, then yaw, as the model turns its eyes."""
-    cx, sx, cy, sy = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw)
-    return np.array([[cy, sy * sx, sy * cx], [0, cx, -sx], [-sy, cy * sx, cy * cx]])
+def gaze_quaternion(pitch: float, yaw: float) -> tuple[float, float, float, float]:
+    """x, y, z, w of head_from_eye = Ry(yaw) · Rx(pitch), as the model turns its eyes."""
+    cx, sx, cy, sy = math.cos(pitch / 2), math.sin(pitch / 2), math.cos(yaw / 2), math.sin(yaw / 2)
+    return sx * cy, cx * sy, -sx * sy, cx * cy
+
+
+def gaze_direction(pitch: float, yaw: float) -> tuple[float, float, float]:
+    """Where an eye looks, a unit vector in the head's axes; (0, 0, −1) is straight ahead."""
+    return -math.sin(yaw) * math.cos(pitch), math.sin(pitch), -math.cos(yaw) * math.cos(pitch)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.geometry import angles_from_matrices
-from rtface.io.avatar import AvatarFace, AvatarFaces, StreamModel, gaze_matrix, quaternion
+from rtface.io.avatar import AvatarFace, AvatarFaces, StreamModel, gaze_direction, quaternion
 from rtface.io.stream_sink import Address, StreamSink, UdpSender
 from rtface.types import REGIONS, FaceStatus, FrameResult
 
@@ -90,7 +90,7 @@ class OpenSeeFaceSink(StreamSink):
             head, centers = head[self._partners] * np.array([-1, 1, 1]), centers[::-1] * np.array([-1, 1, 1])
             pixels = np.stack([width - pixels[self._partners, 0], pixels[self._partners, 1]], axis=1)
             origin[0] = width - origin[0]
-        pupils = centers + PUPIL_RADIUS_MM * np.stack([-gaze_matrix(*eye)[:, 2] for eye in face.gaze])
+        pupils = centers + PUPIL_RADIUS_MM * np.array([gaze_direction(*eye) for eye in face.gaze])
         points = np.concatenate([head, pupils, centers])  # (70, 3)
         scale = float(c.scale[row])
         placed = scale * points @ face.rotation.T.astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import OutputError
-from rtface.io.avatar import AvatarFace, AvatarFaces, gaze_matrix, quaternion
+from rtface.io.avatar import AvatarFace, AvatarFaces, gaze_quaternion, quaternion
 from rtface.io.stream_sink import Address, StreamSink, UdpSender
 from rtface.types import FrameResult
 
@@ -61,13 +61,10 @@ class VmcSink(StreamSink):
         return f"{self.name}: {self._udp.report()}"
 
 
-def _bones(face: AvatarFace) -> NDArray[np.float64]:
+def _bones(face: AvatarFace) -> list[float]:
     """Seven numbers (position, quaternion) for each of :data:`BONES`."""
-    numbers = np.zeros((len(BONES), 7))
-    numbers[0, 3:] = quaternion(face.rotation)
-    for row, eye in ((1, 1), (2, 0)):  # the left eye is the second of gaze
-        numbers[row, 3:] = quaternion(gaze_matrix(*face.gaze[eye]))
-    return numbers.ravel()
+    right, left = face.gaze.tolist()
+    return [0, 0, 0, *quaternion(face.rotation), 0, 0, 0, *gaze_quaternion(*left), 0, 0, 0, *gaze_quaternion(*right)]
 
 
 def preset_values(curves: NDArray[Any], index: dict[str, int]) -> list[float]:

@@ -7,7 +7,7 @@ import pytest
 
 from rtface.errors import InputError
 from rtface.geometry import pose_vertices, rotation_matrices
-from rtface.io.avatar import AvatarFaces, curve_names, gaze_matrix, partners, quaternion
+from rtface.io.avatar import AvatarFaces, curve_names, gaze_direction, gaze_quaternion, partners, quaternion
 from rtface.mirror import Mirror
 from rtface.types import FaceStatus
 
@@ -113,4 +113,12 @@ def test_gaze_signs_are_those_of_the_model_s_eyes(model, person):
     (face,) = AvatarFaces(model)(person(eyeLookOutLeft=0.8, eyeLookInRight=0.8, eyeLookDownLeft=0.5,
                                         eyeLookDownRight=0.5))
     assert (face.gaze[:, 0] > 0.1).all() and (face.gaze[:, 1] < -0.1).all()
-    assert gaze_matrix(*face.gaze[1])[0, 2] < 0  # backwards axis to the picture's left: looks to its right
+    right, down, away = gaze_direction(*face.gaze[1].tolist())
+    assert right > 0.3 and down > 0.1 and away < -0.8
+
+
+def test_gaze_as_quaternion_and_as_direction_agree():
+    for pitch, yaw in ((0.3, -0.5), (-0.2, 0.4), (0, 0)):
+        matrix = rotation_matrices(np.array([[pitch, yaw, 0.0]]))[0]  # Ry · Rx without roll
+        np.testing.assert_allclose(gaze_quaternion(pitch, yaw), quaternion(matrix), atol=1e-12)
+        np.testing.assert_allclose(gaze_direction(pitch, yaw), -matrix[:, 2], atol=1e-12)
