@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rtface import ops
 from rtface.errors import InputError
 from rtface.geometry import pose_vertices, rotation_matrices
 from rtface.io.avatar import AvatarFaces, curve_names, gaze_direction, gaze_quaternion, partners, quaternion
@@ -101,6 +102,23 @@ def test_the_signs_are_what_the_module_says(model, person):
     assert nose_and_eyes(yaw=15)[0][0] < straight[0] - 5
     _, right_eye, left_eye = nose_and_eyes(roll=15)
     assert left_eye[0] > right_eye[0] and left_eye[1] > right_eye[1] + 5  # the left eye has come down
+
+
+@pytest.mark.parametrize(("angles", "axis", "sign"), [({"yaw": -25}, 0, 1), ({"yaw": 25}, 0, -1), ({"pitch": 25}, 1, 1),
+                                                      ({"pitch": -25}, 1, -1)])
+def test_the_signs_on_rendered_pictures(model, person, angles, axis, sign):
+    """The tip of the nose, as drawn, moves as documented against the middle of the silhouette."""
+    tip = np.nonzero((model.triangles == model.landmarks68[30]).any(axis=1))[0]
+
+    def nose(**turned):
+        c = person(**turned).coefficients
+        placed = pose_vertices(model.vertices(c.identity, c.expression), c.rotation, c.scale, c.translation)[0]
+        drawn = ops.rasterize(np.ascontiguousarray(placed, np.float32), model.triangles, 480, 640)
+        rows, columns = np.nonzero(drawn.triangle_id >= 0)
+        tip_rows, tip_columns = np.nonzero(np.isin(drawn.triangle_id, tip))
+        return np.array([tip_columns.mean() - columns.mean(), tip_rows.mean() - rows.mean()])
+
+    assert sign * (nose(**angles) - nose())[axis] > 10
 
 
 def test_gaze_signs_are_those_of_the_model_s_eyes(model, person):
