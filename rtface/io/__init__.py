@@ -1,4 +1,4 @@
-"""Sources of frames and sinks of results; the only package that knows video and picture files."""
+"""Sources of frames and sinks of results; the only package that knows video files, picture files and networks."""
 
 from rtface.io.array_source import ArraySource, SyntheticSource
 from rtface.io.atomic import atomic_path, check_output_folder, write_atomic

@@ -29,8 +29,8 @@ class JsonLinesSink(StreamSink):
     """Writes a line per frame.
 
     Files are made anew and hold every line; OutputError when the disk refuses. Standard output and pipes never make
-    the run wait: what a slow reader does not take waits in a buffer of 1 MiB, then whole lines are dropped, and all of
-    them when the reader has gone.
+    the run wait (on POSIX): what a slow reader does not take waits in a buffer of 1 MiB, then whole lines are dropped,
+    and all of them when the reader has gone.
     """
 
     def __init__(self, target: str, names: Sequence[str], *, handle: int | None = None) -> None:
@@ -43,7 +43,7 @@ class JsonLinesSink(StreamSink):
         self._names = tuple(names)
         self._path = None if target == "-" else Path(target)
         self._handle: int | None = _opened(self._path, handle)
-        self._waits = not stat.S_ISREG(os.fstat(self._handle).st_mode)
+        self._waits = hasattr(select, "poll") and not stat.S_ISREG(os.fstat(self._handle).st_mode)
         self._pending = bytearray()
         self.lines, self.dropped, self._gone = 0, 0, False
 
@@ -66,10 +66,13 @@ class JsonLinesSink(StreamSink):
 
     def _push(self, seconds: float) -> None:
         """Write as much as the reader takes within so many seconds; in pieces that never wait (POSIX, PIPE_BUF)."""
-        until = time.monotonic() + seconds
-        while self._pending and not self._gone and self._handle is not None:
+        if not self._pending or self._handle is None:
+            return
+        until, room = time.monotonic() + seconds, select.poll()
+        room.register(self._handle, select.POLLOUT)
+        while self._pending and not self._gone:
             try:
-                if not select.select([], [self._handle], [], max(0.0, until - time.monotonic()))[1]:
+                if not room.poll(max(0.0, until - time.monotonic()) * 1e3):
                     return
                 del self._pending[:os.write(self._handle, self._pending[:_PIPE_BUF])]
             except BlockingIOError:
@@ -107,7 +110,7 @@ def _opened(path: Path | None, handle: int | None) -> int:
         return os.dup(sys.stdout.fileno() if handle is None else handle)
     try:
         special = path.exists() and not path.is_file()
-        flags = os.O_NONBLOCK if special else os.O_CREAT | os.O_EXCL
+        flags = getattr(os, "O_NONBLOCK", 0) if special else os.O_CREAT | os.O_EXCL
         with output_errors(path):
             return os.open(path, os.O_WRONLY | flags, 0o666)
     except OutputError as exc:

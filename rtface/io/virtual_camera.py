@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import InputError, OutputError
-from rtface.io.stream_sink import StreamSink
+from rtface.io.stream_sink import StreamSink, counted
 from rtface.types import FrameResult
 
 Draw = Callable[[FrameResult], NDArray[np.uint8]]
@@ -44,6 +45,7 @@ class VirtualCameraSink(StreamSink):
         self._camera: Any = None
         self._closed = False
         self.frames = 0
+        self.dropped: Counter[str] = Counter()
         if size is not None:
             self._open(*size)
 
@@ -67,8 +69,11 @@ class VirtualCameraSink(StreamSink):
         if pixels.shape != (self._camera.height, self._camera.width, 3) or pixels.dtype != np.uint8:
             raise InputError(f"{self.name}: got a picture {pixels.dtype}{pixels.shape}, expected uint8 "
                              f"({self._camera.height}, {self._camera.width}, 3); one camera has one size")
-        self._camera.send(pixels)
-        self.frames += 1
+        try:
+            self._camera.send(pixels)
+            self.frames += 1
+        except (RuntimeError, OSError) as exc:  # the device went away
+            self.dropped[" ".join(str(exc).split()) or type(exc).__name__] += 1
 
     def close(self) -> None:
         """Take the camera away."""
@@ -79,4 +84,4 @@ class VirtualCameraSink(StreamSink):
                 camera.close()
 
     def report(self) -> str:
-        return f"{self.name}: {self.frames} frames shown"
+        return f"{self.name}: {self.frames} frames shown{counted(self.dropped)}"

@@ -46,6 +46,7 @@ class WebSocketSink(StreamSink):
         self._waiting = 0  # frames on their way into the thread
         self.frames, self.sent, self.unheard = 0, 0, 0
         self.dropped: Counter[str] = Counter()
+        self._trouble = ""  # why the last attempt to connect failed
         work = self._work(target)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
@@ -118,8 +119,8 @@ class WebSocketSink(StreamSink):
                 async with connect(url, compression=None, open_timeout=3 * RETRY_S, close_timeout=CLOSING_S,
                                    proxy=None) as connection:
                     await self._talk(connection)
-            except (OSError, TimeoutError, EOFError, WebSocketException):
-                pass  # not there, or gone: try again
+            except (OSError, EOFError, WebSocketException) as exc:  # not there, or gone: try again
+                self._trouble = " ".join(str(exc).split()) or type(exc).__name__
             if not self._stop.is_set():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), RETRY_S)
@@ -161,7 +162,8 @@ class WebSocketSink(StreamSink):
             thread.join(3 * CLOSING_S + 1)
 
     def report(self) -> str:
-        lonely = f", {self.unheard} frames without a receiver" if self.unheard else ""
+        why = f" ({self._trouble})" if self._trouble else ""
+        lonely = f", {self.unheard} frames without a receiver{why}" if self.unheard else ""
         return f"{self.name}: {self.sent} messages sent{counted(self.dropped)}{lonely}"
 
 

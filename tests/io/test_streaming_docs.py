@@ -23,6 +23,11 @@ def test_ports_are_those_of_the_code():
         assert str(port) in STREAMS[stream]
 
 
+def test_sizes_are_those_that_other_tests_hold():
+    assert "A VMC bundle is 2808 bytes, a Live Link packet 312, an OpenSeeFace face 1785." in PAGE
+    assert openseeface.FACE_BYTES == 1785
+
+
 def test_the_json_members_named_are_those_of_the_schema():
     schema = json.loads((Path(vmc.__file__).parent / "frame_stream.schema.json").read_text())
     for name in [*schema["properties"], *schema["$defs"]["face"]["properties"]]:

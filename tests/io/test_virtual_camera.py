@@ -89,3 +89,17 @@ def test_without_pyvirtualcam_the_package_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     with pytest.raises(OutputError, match=r"pyvirtualcam.*pip install 'rtface\[virtualcam\]'"):
         VirtualCameraSink()
+
+
+def test_a_camera_that_goes_away_is_counted_and_the_run_goes_on(cameras, person):
+    with VirtualCameraSink() as sink:
+        sink.write(person())
+
+        def gone(frame):
+            raise RuntimeError("error writing frame: No such device")
+
+        cameras[0].send = gone
+        sink.write(person(1))
+        sink.write(person(2))
+        assert sink.report() == ("virtualcam /dev/video10: 1 frames shown, 2 dropped (error writing frame: No such "
+                                 "device 2)")

@@ -85,6 +85,12 @@ def test_a_bundle_by_the_specification(send, person):
         np.testing.assert_allclose(numbers, [0, 0, 0, 0, 0, 0, 1], atol=1e-7)
 
 
+def test_a_bundle_fits_one_datagram(model, person, udp):
+    with VmcSink(Address(*udp.getsockname()), AvatarFaces(model)) as sink:
+        sink.write(person())
+        assert len(udp.recv(65535)) == 2808
+
+
 def test_received_by_another_implementation(model, person):
     """python-osc's server dispatches what the sink sent; several frames with other numbers."""
     heard: list[tuple] = []

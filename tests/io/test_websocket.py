@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_is_tried_again(monkeypatch, model, person):
         sink.close()
         server.shutdown()
         thread.join()
-    assert sink.report().endswith("1 messages sent, 10 frames without a receiver")
+    assert "1 messages sent, 10 frames without a receiver (" in sink.report() and str(port) in sink.report()
 
 
 def test_closing_without_a_receiver_is_quick(model, person):
@@ -101,6 +101,24 @@ def test_closing_without_a_receiver_is_quick(model, person):
     assert time.perf_counter() - start < 4
     with pytest.raises(InputError, match="closed"):
         sink.write(person())
+
+
+def test_a_server_that_refuses_says_why_in_the_report(monkeypatch, model, person):
+    monkeypatch.setattr("rtface.io.websocket.RETRY_S", 0.1)
+
+    def refuse(connection, request):
+        return connection.respond(404, "no faces here")
+
+    with serve(lambda connection: None, "127.0.0.1", 0, process_request=refuse) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        sink = WebSocketSink(f"ws://127.0.0.1:{server.socket.getsockname()[1]}", model.expression_names)
+        until(lambda: sink._trouble)
+        sink.write(person())
+        sink.close()
+        server.shutdown()
+        thread.join()
+    assert "1 frames without a receiver (" in sink.report() and "404" in sink.report()
 
 
 def test_serves_those_who_connect(model, person):
