@@ -205,10 +205,10 @@ def person(model: MorphableModel) -> Callable[..., FrameResult]:
 
 @pytest.fixture
 def udp() -> Iterator[socket.socket]:
-    """A receiver on a free port of this machine that waits for two seconds at most."""
+    """A receiver on a free port of this machine that waits for fifteen seconds at most."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(2)
+        receiver.settimeout(15)
         yield receiver
 
 

@@ -143,11 +143,11 @@ def test_a_reader_that_stops_reading_never_makes_the_run_wait(pipe, model, perso
     start = time.perf_counter()
     for _ in range(400):
         sink.write(result)  # 3 MB into a pipe of 64 kB that nobody empties
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 30  # a write that waited would wait for ever
     assert sink.dropped > 50
     start = time.perf_counter()
     sink.close()
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < 10
     assert "dropped (reader too slow)" in sink.report() and sink.lines + sink.dropped == 400
     os.set_blocking(pipe["reader"], False)
     *whole, _ = os.read(pipe["reader"], 1 << 20).split(b"\n")

@@ -52,7 +52,7 @@ def send(model, udp):
             udp.setblocking(False)
             with pytest.raises(BlockingIOError):
                 udp.recv(1)
-            udp.settimeout(2)
+            udp.settimeout(15)
             assert sink.report().endswith(f": {count} packets sent")
         return packets
     return run

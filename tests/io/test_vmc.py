@@ -97,13 +97,13 @@ def test_received_by_another_implementation(model, person):
     dispatcher = Dispatcher()
     dispatcher.set_default_handler(lambda address, *arguments: heard.append((address, *arguments)))
     with BlockingOSCUDPServer(("127.0.0.1", 0), dispatcher) as server:
-        server.timeout = 5
+        server.timeout = 15
         with VmcSink(Address(*server.server_address), AvatarFaces(model)) as sink:
             for k in range(3):
                 thread = threading.Thread(target=server.handle_request)
                 thread.start()
                 sink.write(person(k, jawOpen=0.25 * k, yaw=10 * k))
-                thread.join(5)
+                thread.join(15)
             assert sink.report().endswith(": 3 packets sent")
     opened = [m[2] for m in heard if m[:2] == ("/VMC/Ext/Blend/Val", "JawOpen")]
     assert opened == [0, 0.25, 0.5]

@@ -6,6 +6,7 @@ import builtins
 import json
 import queue
 import socket
+import statistics
 import threading
 import time
 from contextlib import nullcontext
@@ -24,7 +25,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=20.0):
     """Wait for something that another thread does."""
     end = time.monotonic() + seconds
     while not condition():
@@ -57,7 +58,7 @@ def test_connects_and_sends_every_frame(receiver, model, person):
         sink.write(person(k, jawOpen=0.5))
         time.sleep(0.01)
     sink.close()
-    messages = [heard.get(timeout=2) for _ in range(5)]
+    messages = [heard.get(timeout=15) for _ in range(5)]
     assert [m["index"] for m in messages] == [0, 1, 2, 3, 4]
     assert messages[0]["faces"][0]["curves"]["jawOpen"] == 0.5
     assert sink.report() == f"websocket {url}: 5 messages sent"
@@ -70,7 +71,7 @@ def test_what_waits_at_the_end_is_sent(receiver, model, person):
     for k in range(4):
         sink.write(person(k))
     sink.close()
-    assert [heard.get(timeout=2)["index"] for _ in range(4)] == [0, 1, 2, 3]
+    assert [heard.get(timeout=15)["index"] for _ in range(4)] == [0, 1, 2, 3]
 
 
 def test_a_server_that_is_not_there_is_tried_again(monkeypatch, model, person):
@@ -85,7 +86,7 @@ def test_a_server_that_is_not_there_is_tried_again(monkeypatch, model, person):
         thread.start()
         until(lambda: sink._clients)
         sink.write(person(99))
-        assert json.loads(heard.get(timeout=2))["index"] == 99
+        assert json.loads(heard.get(timeout=15))["index"] == 99
         sink.close()
         server.shutdown()
         thread.join()
@@ -98,7 +99,7 @@ def test_closing_without_a_receiver_is_quick(model, person):
     start = time.perf_counter()
     sink.close()
     sink.close()
-    assert time.perf_counter() - start < 4
+    assert time.perf_counter() - start < 10
     with pytest.raises(InputError, match="closed"):
         sink.write(person())
 
@@ -128,11 +129,11 @@ def test_serves_those_who_connect(model, person):
         with connect(f"ws://127.0.0.1:{port}") as one, connect(f"ws://127.0.0.1:{port}") as two:
             until(lambda: len(sink._clients) == 2)
             sink.write(person(4))
-            assert json.loads(one.recv(timeout=2))["index"] == json.loads(two.recv(timeout=2))["index"] == 4
+            assert json.loads(one.recv(timeout=15))["index"] == json.loads(two.recv(timeout=15))["index"] == 4
             one.close()
             until(lambda: len(sink._clients) == 1)
             sink.write(person(5))
-            assert json.loads(two.recv(timeout=2))["index"] == 5
+            assert json.loads(two.recv(timeout=15))["index"] == 5
 
 
 def test_a_receiver_that_does_not_read_never_makes_the_run_wait(model, person):
@@ -141,15 +142,15 @@ def test_a_receiver_that_does_not_read_never_makes_the_run_wait(model, person):
     with WebSocketSink(f"serve:{port}", model.expression_names) as sink:
         with connect(f"ws://127.0.0.1:{port}", max_queue=1, compression=None):
             until(lambda: sink._clients)
-            slowest = 0.0
-            for _ in range(1500):  # 24 MB
+            times = []
+            for _ in range(1500):  # 18 MB, beyond what sockets hold
                 start = time.perf_counter()
                 sink.write(result)
-                slowest = max(slowest, time.perf_counter() - start)
-            assert slowest < 0.5
+                times.append(time.perf_counter() - start)
+            assert statistics.median(times) < 0.05 and max(times) < 5  # one that waited would wait for ever
             assert sink.dropped["receiver too slow"] > 100
         start = time.perf_counter()
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 15
     assert "dropped (receiver too slow" in sink.report()
 
 
