@@ -63,7 +63,7 @@ THIRD_PARTY = {
     "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
     "openvino": {"inference/openvino.py", "bench"},
     "pythonosc": {"io/vmc.py"},
-    "websockets": {"io/websocket.py"},
+    "websockets": {"io/websocket.py", "bench"},
     "pyvirtualcam": {"io/virtual_camera.py"},
     "typer": {"cli.py", "synth/commands.py"},
     "rich": {"cli.py"},
