@@ -62,6 +62,9 @@ THIRD_PARTY = {
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
     "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
     "openvino": {"inference/openvino.py", "bench"},
+    "pythonosc": {"io/vmc.py"},
+    "websockets": {"io/websocket.py", "bench"},
+    "pyvirtualcam": {"io/virtual_camera.py"},
     "typer": {"cli.py", "synth/commands.py"},
     "rich": {"cli.py"},
 }
@@ -129,7 +132,8 @@ def test_third_party_packages_stay_where_they_belong(package: str) -> None:
 
 
 def test_optional_packages_are_imported_lazily() -> None:
-    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "cupy", "cuda"}
+    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "cupy", "cuda", "pythonosc", "websockets",
+                "pyvirtualcam"}
     wrong = []
     for path in sources():
         if part_of(path) in DEVELOPMENT | {"evaluate", "bench"}:

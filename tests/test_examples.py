@@ -1,10 +1,12 @@
 """Examples and the README's commands run as they are written."""
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,10 +36,22 @@ def _run(*command, cwd):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)
 def test_example_runs(example, clip, tmp_path):
     arguments = {"01_convert_video": [str(clip), "out"], "02_stream_results": [str(clip)],
-                 "03_morphable_model": ["face.obj"], "04_synthetic_faces": ["faces.png"]}[example.stem]
+                 "03_morphable_model": ["face.obj"], "04_synthetic_faces": ["faces.png"],
+                 "05_stream_out": [str(clip), "jsonl=-", "vmc"]}[example.stem]
     done = _run(sys.executable, str(example), *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_a_converted_run_streams_again_at_its_own_pace(clip, tmp_path):
+    done = _run(sys.executable, "-m", "rtface", "convert", str(clip), "out", "--format", "csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    start = time.monotonic()
+    done = _run(sys.executable, str(ROOT / "examples" / "05_stream_out.py"), "out", "jsonl=-", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start >= 7 / FPS
+    assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == list(range(8))
+    assert "jsonl -: 8 lines" in done.stderr
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda p: p.stem)

@@ -1,4 +1,4 @@
-"""Sources of frames and sinks of results; the only package that knows video and picture files."""
+"""Sources of frames and sinks of results; the only package that knows video files, picture files and networks."""
 
 from rtface.io.array_source import ArraySource, SyntheticSource
 from rtface.io.atomic import atomic_path, check_output_folder, write_atomic
@@ -10,6 +10,8 @@ from rtface.io.run_folder import RunFolder
 from rtface.io.sinks import NullSink, Sink
 from rtface.io.source import Source, SourceInfo
 from rtface.io.sources import open_source
+from rtface.io.stream_sink import StreamSink
+from rtface.io.streaming import STREAMS, open_streams
 from rtface.io.tables import CsvSink, NpzSink, csv_columns
 from rtface.io.video_sink import VideoSink
 from rtface.io.video_source import VideoSource
@@ -27,9 +29,11 @@ __all__ = [
     "NpzSink",
     "NullSink",
     "RunFolder",
+    "STREAMS",
     "Sink",
     "Source",
     "SourceInfo",
+    "StreamSink",
     "SyntheticSource",
     "VideoSink",
     "VideoSource",
@@ -37,6 +41,7 @@ __all__ = [
     "check_output_folder",
     "csv_columns",
     "open_source",
+    "open_streams",
     "read_journal",
     "read_picture",
     "write_atomic",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -16,7 +17,9 @@ import av
 import numpy as np
 import pytest
 
+from rtface.geometry import pose_vertices
 from rtface.io import GlbModel
+from rtface.morphable import MorphableModel
 from rtface.types import Coefficients, FaceMesh, FaceStatus, FaceTracks, Frame, FrameResult
 
 WIDTH, HEIGHT = 64, 48
@@ -170,6 +173,43 @@ def media() -> SimpleNamespace:
     return SimpleNamespace(WIDTH=WIDTH, HEIGHT=HEIGHT, number_picture=number_picture, read_number=read_number,
                            make_video=make_video, make_audio=make_audio, make_result=make_result, make_mesh=make_mesh,
                            make_model=make_model)
+
+
+@pytest.fixture(scope="session")
+def model() -> MorphableModel:
+    """The shipped model, coarse."""
+    return MorphableModel.load(level=0)
+
+
+@pytest.fixture(scope="session")
+def person(model: MorphableModel) -> Callable[..., FrameResult]:
+    """A function that makes a result with faces of the shipped model: curves by name, angles in degrees."""
+    def make(index: int = 0, faces: Sequence[int] = (0,), *, pitch: float = 0, yaw: float = 0, roll: float = 0,
+             status: FaceStatus = FaceStatus.TRACKED, captured_ns: int = 0, **curves: float) -> FrameResult:
+        vector = np.zeros((len(faces), 239), np.float32)
+        for name, value in curves.items():
+            vector[:, 80 + model.expression_names.index(name)] = value
+        vector[:, -6:-3] = np.deg2rad([pitch, yaw, roll])
+        vector[:, -3:] = 1.5, 330, 230
+        c = Coefficients.from_vector(vector, model.basis_id)
+        placed = pose_vertices(model.landmarks(model.vertices(c.identity, c.expression)), c.rotation, c.scale,
+                               c.translation)
+        tracks = FaceTracks(np.array(faces, np.int32), np.zeros((len(faces), 4), np.float32),
+                            np.full(len(faces), 0.9, np.float32), placed[..., :2].astype(np.float32),
+                            np.zeros(len(faces), np.int32))
+        frame = Frame(np.zeros((480, 640, 3), np.uint8), index, index / 25, captured_ns)
+        return FrameResult(frame, tracks, None, c, None, np.tile(np.float32([1, 0.5, 1, 0.25, 1, 1]), (len(faces), 1)),
+                           np.full(len(faces), 0.8, np.float32), (status,) * len(faces))
+    return make
+
+
+@pytest.fixture
+def udp() -> Iterator[socket.socket]:
+    """A receiver on a free port of this machine that waits for fifteen seconds at most."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(15)
+        yield receiver
 
 
 @pytest.fixture

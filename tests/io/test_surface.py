@@ -9,7 +9,8 @@ from pathlib import Path
 
 import rtface.io
 
-ALLOWED = {"rtface.errors", "rtface.types", "rtface.geometry", "rtface.io", "numpy", "av", "cv2"}
+ALLOWED = {"rtface.errors", "rtface.types", "rtface.geometry", "rtface.io", "numpy", "av", "cv2",
+           "pythonosc", "websockets", "pyvirtualcam"}
 
 
 def test_all_names_are_sorted_and_there() -> None:
