@@ -50,6 +50,17 @@ class CoefficientTerms(NamedTuple):
     """Irradiance over directions of the front hemisphere."""
 
 
+class AgreementTerms(NamedTuple):
+    """Unweighted distances between two predictions, each a mean over the batch."""
+
+    identity_mm: Tensor
+    """Of the vertices of the neutral face."""
+    expression_mm: Tensor
+    """Of the vertices that the expression moves."""
+    turn_rad: Tensor
+    """Angle between both heads; pitch and yaw, since crops are rolled."""
+
+
 REGION_WEIGHTS: Final = {"eye": 3.0, "upper_lip": 3.0, "lower_lip": 3.0, "inner_mouth": 3.0, "brow": 2.0, "cheek": 0.7,
                          "forehead": 0.7, "ear": 0.2, "neck": 0.2, "scalp": 0.3}
 """How much a vertex's displacement counts in the expression term, before normalisation; 1 where nothing is said.
@@ -89,17 +100,16 @@ class CoefficientLoss(nn.Module):
         """(N, 239) → α, β, τ, γ, pose."""
         return vector.split([IDENTITY_SIZE, EXPRESSION_SIZE, ALBEDO_SIZE, ILLUMINATION_SIZE, 6], dim=1)
 
-    def agreement(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """How far two (N, 239) predictions of the same faces are apart, whatever their crops.
+    def agreement(self, one: Tensor, other: Tensor) -> AgreementTerms:
+        """How far two (N, 239) predictions of the same faces are apart, whatever their crops."""
+        alpha, beta, _, _, pose = (a - b for a, b in zip(self.split(one), self.split(other), strict=True))
 
-        Mean distance of the vertices without pose in mm, and mean angle between both heads in rad (pitch and yaw: crops
-        are rolled).
-        """
-        alpha, beta = (a - b for a, b in zip(self.split(one)[:2], self.split(other)[:2], strict=True))
-        moved = (torch.einsum("vck,nk->nvc", self.identity_basis, alpha)
-                 + torch.einsum("vck,nk->nvc", self.expression_basis, beta))
-        turned = self.split(one)[4][:, :2] - self.split(other)[4][:, :2]
-        return (moved.square().sum(dim=2) + 1e-6).sqrt().mean(), (turned.square().sum(dim=1) + 1e-6).sqrt().mean()
+        def mean_length(vectors: Tensor) -> Tensor:
+            return (vectors.square().sum(dim=-1) + 1e-6).sqrt().mean()
+
+        return AgreementTerms(mean_length(torch.einsum("vck,nk->nvc", self.identity_basis, alpha)),
+                              mean_length(torch.einsum("vck,nk->nvc", self.expression_basis, beta)),
+                              mean_length(pose[:, :2]))
 
     def forward(self, predicted: Tensor, target: Tensor) -> tuple[Tensor, CoefficientTerms]:
         alpha, beta, tau, gamma, pose = self.split(predicted)

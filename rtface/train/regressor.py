@@ -7,8 +7,7 @@ DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the co
 (same trunk), which saves most of the time. Half of the crops are mirrored. The shipped segmentation network tells the
 regressor what is hidden, as at run time; the share ``--deoccluded`` is completed by the shipped networks, too, and a
 tenth of the crops comes without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT`` (shards with clean twins) every
-face is seen twice, hidden and clean, and both answers shall be one mesh: WEIGHT times the mean distance of their
-vertices in mm, and ten times the angle between both heads in rad.
+face is seen twice, hidden and clean, and both answers shall be one mesh: WEIGHT weighs AgreementTerms.
 """
 
 from __future__ import annotations
@@ -34,6 +33,9 @@ from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
 from rtface.train.pairs import PairSample, PairStream
 from rtface.train.session import Session
 
+IDENTITY_AGREES = 0.25
+"""What identity's agreement weighs against expression's: with 1, identities moved half as far under an occluder, but
+came nearer to the mean face."""
 MM_PER_RAD = 10.0
 """What an angle between both heads weighs against a distance of their vertices."""
 IGNORANT = 0.1
@@ -106,8 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
         values = terms._asdict()
         if options.pairs:
             hidden, clean = predicted.chunk(2)
-            values["apart_mm"], values["apart_rad"] = criterion.agreement(hidden, clean.detach())
-            loss = loss + options.pairs * (values["apart_mm"] + MM_PER_RAD * values["apart_rad"])
+            apart = criterion.agreement(hidden, clean.detach())
+            loss = loss + options.pairs * (IDENTITY_AGREES * apart.identity_mm + apart.expression_mm
+                                           + MM_PER_RAD * apart.turn_rad)
+            values |= {f"apart_{name}": term for name, term in apart._asdict().items()}
         session.update(loss, values)
     session.export("regressor", export_regressor, config, basis=model.basis_id)
 

@@ -94,10 +94,12 @@ def test_agreement_is_blind_to_where_the_crop_was(criterion):
     one, other = _vector(), _vector()
     other[0, 235:] = torch.tensor([0.4, 2.0, 30.0, 40.0])  # roll, scale and place belong to the crop
     other[0, 144:224] = 1.0
-    apart_mm, apart_rad = (float(v) for v in criterion.agreement(one, other))
-    assert apart_mm == pytest.approx(1e-3) and apart_rad == pytest.approx(1e-3)  # the root's own floor
+    assert [float(v) for v in criterion.agreement(one, other)] == pytest.approx([1e-3] * 3)  # the root's own floor
     other[0, 233:235] = torch.tensor([0.3, -0.4])
-    other[0, 0] = 1.0
-    apart_mm, apart_rad = (float(v) for v in criterion.agreement(one, other))
-    moved = criterion.identity_basis[:, :, 0].norm(dim=1).mean()
-    assert apart_rad == pytest.approx(0.5, abs=1e-4) and apart_mm == pytest.approx(float(moved), rel=1e-2)
+    other[0, 0], other[0, 80 + 24] = 1.0, 0.5
+    apart = criterion.agreement(one, other)
+    shaped, moved = (basis.norm(dim=1).mean() for basis in (criterion.identity_basis[:, :, 0],
+                                                            0.5 * criterion.expression_basis[:, :, 24]))
+    assert float(apart.turn_rad) == pytest.approx(0.5, abs=1e-4)
+    assert float(apart.identity_mm) == pytest.approx(float(shaped), rel=1e-2)
+    assert float(apart.expression_mm) == pytest.approx(float(moved), rel=1e-2)

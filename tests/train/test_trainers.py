@@ -106,7 +106,7 @@ def test_the_regressor_learns_from_pairs_and_from_weights_that_knew_no_mask(fold
                     "--init", str(tmp_path / "regressor.compact.onnx.gz")])
     with (run / "log.csv").open() as file:
         row = next(csv.DictReader(file))
-    assert float(row["apart_mm"]) > 0 and float(row["apart_rad"]) > 0
+    assert all(float(row[f"apart_{name}"]) > 0 for name in ("identity_mm", "expression_mm", "turn_rad"))
     stem = common.load_checkpoint(run / "last.pt")["module"]["encoder.trunk.stem.0.weight"]
     assert stem.shape[1] == 4 and float(stem[:, 3].abs().max()) > 0
     with pytest.raises(InputError, match="shards without clean twins"):
