@@ -174,7 +174,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="all: private folder for index.html, its pictures and "
                                                   "results.json.")] = None,
     profile: Profile = "compact",
-    backend: Backend = "auto",
+    backend: Backend = "onnx",
     threads: Threads = None,
     debug: Debug = False,
 ) -> None:

@@ -36,7 +36,8 @@ class OpenVinoEngine:
         bf16 = precision == "auto" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self._precision = "bf16" if bf16 else "f32"
         properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads,
-                      "INFERENCE_PRECISION_HINT": self._precision, "NUM_STREAMS": 1}
+                      "INFERENCE_PRECISION_HINT": self._precision, "NUM_STREAMS": 1,
+                      "ENABLE_CPU_PINNING": False}  # pinned, a thread waits for its core while others are free
         try:
             model = core.read_model(content, b"")
             for reported, want, kind in ((model.inputs, spec.inputs, "inputs"),
