@@ -43,26 +43,26 @@ LAYERS: dict[str, set[str]] = {
     "convert": MODEL | {"config", "morphable", "io", "stream", "pipeline", "overlay", "stage_view", "report"},
 }
 """What each part of the run time may import; a part that is missing here has no place in the house yet."""
-TOP = {"__main__", "cli", "bench", "evaluate"}
+TOP = {"__main__", "cli", "command_line", "weight_commands", "doctor", "bench", "evaluate"}
 """On top of everything."""
 DEVELOPMENT = {"nets", "losses", "synth", "train"}
 """Training and synthesis: may use the run time, which never uses them (but for the clip of ``rtface demo``)."""
 
 THIRD_PARTY = {
-    "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py"},
+    "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py", "doctor/child.py"},
     "onnx": {"train"},
     "onnxscript": {"train"},
     "anny": {"synth"},
-    "tensorrt": {"inference/tensorrt.py"},
-    "tensorrt_rtx": {"inference/tensorrt.py"},
-    "cupy": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
+    "tensorrt": {"inference/tensorrt.py", "doctor/child.py"},
+    "tensorrt_rtx": {"inference/tensorrt.py", "doctor/child.py"},
+    "cupy": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py", "doctor/child.py"},
     "cuda": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
     "moderngl": {"render"},
     "av": {"io"},
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
-    "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
-    "openvino": {"inference/openvino.py", "bench"},
-    "typer": {"cli.py", "synth/commands.py"},
+    "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train", "doctor/child.py"},
+    "openvino": {"inference/openvino.py", "bench", "doctor/child.py"},
+    "typer": {"cli.py", "command_line.py", "weight_commands.py", "doctor/command.py", "synth/commands.py"},
     "rich": {"cli.py"},
 }
 """Who may import a package, as folders or files of rtface."""

@@ -3,7 +3,7 @@
 from rtface.inference.engine import Engine, available_backends, choose_backend, open_engine
 from rtface.inference.fake import FakeEngine
 from rtface.inference.probe import Choice
-from rtface.inference.spec import EngineSpec, TensorSpec, read_spec, shipped_specs, verify_weights
+from rtface.inference.spec import EngineSpec, TensorSpec, read_spec, shipped_names, shipped_specs, verify_weights
 
 __all__ = [
     "Choice",
@@ -15,6 +15,7 @@ __all__ = [
     "choose_backend",
     "open_engine",
     "read_spec",
+    "shipped_names",
     "shipped_specs",
     "verify_weights",
 ]

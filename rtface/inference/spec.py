@@ -128,12 +128,20 @@ def read_spec(name: str, profile: str, *, folder: Path | None = None) -> EngineS
     return spec
 
 
-def shipped_specs(folder: Path | None = None) -> tuple[EngineSpec, ...]:
-    """Every network of a weights folder (None: the shipped one) that has a file and a json, sorted."""
+def shipped_names(folder: Path | None = None) -> tuple[tuple[str, str], ...]:
+    """(name, profile) of every network of a weights folder (None: the shipped one) that has a file and a json, sorted.
+
+    Neither is read.
+    """
     folder = WEIGHTS if folder is None else folder
     stems = {path.name.removesuffix(suffix) for suffix in SUFFIXES for path in folder.glob(f"*.*{suffix}")}
     pairs = [stem.rpartition(".") for stem in sorted(stems) if (folder / f"{stem}.json").is_file()]
-    return tuple(read_spec(name, profile, folder=folder) for name, _, profile in pairs)
+    return tuple((name, profile) for name, _, profile in pairs)
+
+
+def shipped_specs(folder: Path | None = None) -> tuple[EngineSpec, ...]:
+    """The networks of :func:`shipped_names`; ModelFileError when a json does not describe one."""
+    return tuple(read_spec(name, profile, folder=folder) for name, profile in shipped_names(folder))
 
 
 def verify_weights(spec: EngineSpec) -> bytes:
