@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from rtface.errors import InputError
 
 Profile = Literal["compact", "paper"]
-Backend = Literal["auto", "onnx", "openvino"]
+Backend = Literal["auto", "onnx", "openvino", "torch"]
 Precision = Literal["auto", "f32"]
 Recipe = Literal["contour", "mask", "off"]
 
@@ -177,7 +177,7 @@ class PipelineConfig:
     """Which size of networks."""
     backend: Backend = "auto"
     precision: Precision = "auto"
-    """``f32`` pins float32 on backends that would use bfloat16."""
+    """``f32`` pins float32 on backends that would use bfloat16 or float16."""
     threads: int | None = None
     """Threads of an engine; None: one per physical core, at most 8."""
     meshes: bool = True

@@ -163,6 +163,14 @@ def test_the_default_run_time_never_loads_torch() -> None:
     assert not loaded & {"torch", "onnx", "anny", "scipy", "openvino", "tensorrt", "cupy"}
 
 
+def test_a_whole_pipeline_runs_without_torch() -> None:
+    loaded = loaded_by("import numpy as np\nfrom rtface.config import PipelineConfig\nfrom rtface.pipeline import "
+                       "Pipeline\nfrom rtface.types import Frame\nwith Pipeline(PipelineConfig(threads=1)) as p:\n"
+                       "    p.process(Frame(np.zeros((64, 64, 3), np.uint8), 0, 0.0))")
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "onnx", "build_engines"}
+
+
 def test_the_demo_clip_needs_no_torch() -> None:
     pytest.importorskip("rtface.synth.clip")
     assert not loaded_by("import rtface.synth.clip") & {"torch", "anny", "scipy"}

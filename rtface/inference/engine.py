@@ -16,7 +16,8 @@ from rtface.paths import WEIGHTS
 from rtface.types import Array
 
 _MODULES: dict[str, tuple[str, str]] = {"onnx": ("onnxruntime", "pip install onnxruntime"),
-                                        "openvino": ("openvino", "pip install 'rtface[openvino]'")}
+                                        "openvino": ("openvino", "pip install 'rtface[openvino]'"),
+                                        "torch": ("torch", "pip install 'rtface[torch]'")}
 
 
 class Engine(Protocol):
@@ -90,7 +91,7 @@ def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto
     backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`).
     threads: None takes one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
-    computes in float32), ``f32`` pins float32.
+    computes in float32) and float16 on a GPU (torch), ``f32`` pins float32.
     folder: where the weights are; None takes the shipped ones.
 
     InputError on a wrong option, BackendError when the backend is not there, ModelFileError when the weights are
@@ -110,5 +111,8 @@ def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precis
     if backend == "openvino":
         from rtface.inference.openvino import OpenVinoEngine
         return OpenVinoEngine(spec, threads=threads, precision=precision)
+    if backend == "torch":
+        from rtface.inference.torch import TorchEngine
+        return TorchEngine(spec, threads=threads, precision=precision)
     from rtface.inference.onnx import OnnxEngine
     return OnnxEngine(spec, threads=threads)
