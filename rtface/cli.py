@@ -27,7 +27,8 @@ Formats = Annotated[list[str] | None, typer.Option(
     "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
 Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
 Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|torch", help="What runs the networks.")]
-Precision = Annotated[str, typer.Option(metavar="auto|f32", help="f32: never bfloat16 (OpenVINO) or float16 (torch).")]
+Precision = Annotated[str, typer.Option(metavar="auto|f32|int8", help="f32: never bfloat16 (OpenVINO) or float16 "
+                                        "(torch); int8: networks made by python -m build_engines.quantize.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
                                      "what they hide before regression, only say what is hidden, or do not look.")]

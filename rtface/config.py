@@ -11,7 +11,7 @@ from rtface.errors import InputError
 
 Profile = Literal["compact", "paper"]
 Backend = Literal["auto", "onnx", "openvino", "torch"]
-Precision = Literal["auto", "f32"]
+Precision = Literal["auto", "f32", "int8"]
 Recipe = Literal["contour", "mask", "off"]
 
 
@@ -177,7 +177,8 @@ class PipelineConfig:
     """Which size of networks."""
     backend: Backend = "auto"
     precision: Precision = "auto"
-    """``f32`` pins float32 on backends that would use bfloat16 or float16."""
+    """``f32`` pins float32 on backends that would use bfloat16 or float16; ``int8``: networks made by
+    ``python -m build_engines.quantize``."""
     threads: int | None = None
     """Threads of an engine; None: one per physical core, at most 8."""
     meshes: bool = True

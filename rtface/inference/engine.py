@@ -91,7 +91,8 @@ def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto
     backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`).
     threads: None takes one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
-    computes in float32) and float16 on a GPU (torch), ``f32`` pins float32.
+    computes in float32) and float16 on a GPU (torch), ``f32`` pins float32,
+    ``int8`` takes the forms made by ``python -m build_engines.quantize``, see :mod:`rtface.inference.int8`.
     folder: where the weights are; None takes the shipped ones.
 
     InputError on a wrong option, BackendError when the backend is not there, ModelFileError when the weights are
@@ -108,6 +109,12 @@ def _present(profile: str, folder: Path | None) -> list[str]:
 
 
 def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precision) -> Engine:
+    if precision == "int8":
+        if backend == "torch":
+            raise BackendError("backend torch: got --precision int8, expected auto or f32; INT8 networks run on onnx "
+                               "and openvino")
+        from rtface.inference.int8 import int8_spec
+        spec = int8_spec(spec)
     if backend == "openvino":
         from rtface.inference.openvino import OpenVinoEngine
         return OpenVinoEngine(spec, threads=threads, precision=precision)

@@ -34,9 +34,10 @@ class OpenVinoEngine:
         self._threads = threads or default_threads()
         core: Any = ov.Core()
         bf16 = precision == "auto" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._precision = "bf16" if bf16 else "f32"
+        hint = "bf16" if bf16 else "f32"
+        self._precision = "int8" if spec.precision == "int8" else hint
         properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads,
-                      "INFERENCE_PRECISION_HINT": self._precision, "NUM_STREAMS": 1,
+                      "INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1,
                       "ENABLE_CPU_PINNING": False}  # pinned, a thread waits for its core while others are free
         try:
             model = core.read_model(content, b"")

@@ -69,6 +69,8 @@ class EngineSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
+    precision: str = "float32"
+    """Of the file: ``int8`` when it was quantised."""
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> dict[str, int]:
         """Sizes of the letters; InputError when names, shapes or dtypes differ from the specification."""
@@ -117,7 +119,7 @@ def read_spec(name: str, profile: str, *, folder: Path | None = None) -> EngineS
                           outputs=_tensors(data["outputs"]), basis=str(data.get("basis") or ""),
                           sha256=str(data["sha256"]), path=network, config=dict(data.get("config") or {}),
                           training=dict(data.get("training") or {}), metrics=dict(data.get("metrics") or {}),
-                          licence=str(data.get("licence") or ""))
+                          licence=str(data.get("licence") or ""), precision=str(data.get("precision") or "float32"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ModelFileError(f"{meta}: got a file that does not describe a network ({type(exc).__name__}: {exc}), "
                              f"expected json with name, profile, inputs, outputs, sha256; make it again with: "
