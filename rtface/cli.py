@@ -29,7 +29,8 @@ Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the
 Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|torch", help="What runs the networks.")]
 Precision = Annotated[str, typer.Option(metavar="auto|f32|int8", help="f32: never bfloat16 (OpenVINO) or float16 "
                                         "(torch); int8: networks made by python -m build_engines.quantize.")]
-Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: 1 for compact networks, else "
+                                                "one per physical core, at most 8.")]
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
                                      "what they hide before regression, only say what is hidden, or do not look.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]

@@ -180,7 +180,7 @@ class PipelineConfig:
     """``f32`` pins float32 on backends that would use bfloat16 or float16; ``int8``: networks made by
     ``python -m build_engines.quantize``."""
     threads: int | None = None
-    """Threads of an engine; None: one per physical core, at most 8."""
+    """Threads of an engine; None: 1 for compact networks, else one per physical core, at most 8."""
     meshes: bool = True
     """Make vertices, normals and colours; off when only coefficients are wanted."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)

@@ -2,6 +2,7 @@
 
     python -m rtface.bench.backends                         # table: backend by network, about a minute
     python -m rtface.bench.backends --batch 4               # the same for four faces at once
+    python -m rtface.bench.backends --accuracy              # how far answers lie from ONNX Runtime's, on drawn faces
     python -m rtface.bench.backends --side-by-side 2        # so many processes at once: what crowding costs
 
 Calls of the backends are interleaved, so a busy moment of the machine meets all of them; minima say what a backend can
@@ -41,6 +42,7 @@ class Way(NamedTuple):
 WAYS = (Way("onnx f32", "onnx", "f32"), Way("openvino f32", "openvino", "f32"),
         Way("openvino auto", "openvino", "auto"), Way("torch f32", "torch", "f32"))
 """``openvino auto`` is bfloat16 where the CPU has it, else the same as f32."""
+FACES = 24
 CROWDED = ("onnx", "onnx spinning", "openvino", "openvino pinned")
 """Ways of the runs side by side, all in float32: as rtface opens them, and as the libraries would by themselves."""
 
@@ -87,6 +89,25 @@ def table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
             "{:>11.2f} /{:>5.2f}".format(*sums[label]) for label in labels)
             + "   best of each: {:.2f} / {:.2f}".format(*best))
     return lines
+
+
+def print_accuracy(ways: Sequence[Way]) -> list[dict[str, Any]]:
+    """Differences from ONNX Runtime in float32, in the units of each network's task, the worst over all faces."""
+    from build_engines import samples, tasks
+
+    rows = []
+    for spec in shipped_specs():
+        feeds = samples.realistic(spec, FACES)
+        with open_engine(spec.name, spec.profile, backend="onnx", threads=1) as engine:
+            reference = [engine.run(**feed) for feed in feeds]
+        for way in ways[1:]:
+            with open_engine(spec.name, spec.profile, backend=way.backend, threads=1,  # type: ignore[arg-type]
+                             precision=way.precision) as engine:  # type: ignore[arg-type]
+                figures = tasks.compare(spec.name, feeds, reference, [engine.run(**feed) for feed in feeds])
+            print(f"{spec.name:<11}{way.label:<15}"
+                  + "; ".join(f"{figure.name} {figure.value:.4g}" for figure in figures), flush=True)
+            rows.append({"network": spec.name, "way": way.label, **{figure.name: figure.value for figure in figures}})
+    return rows
 
 
 def opened(way: str, spec: EngineSpec, threads: int) -> Callable[..., Any]:
@@ -154,6 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=60, help="calls that are timed")
     parser.add_argument("--batch", type=int, default=1, help="faces at once")
+    parser.add_argument("--accuracy", action="store_true", help="compare answers instead of times")
     parser.add_argument("--side-by-side", type=int, metavar="N", help="up to so many processes at once")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a run side by side")
     parser.add_argument("--warm-up", type=float, default=8.0, help="seconds that processes have to get ready")
@@ -164,6 +186,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(run_frames(options.child, options.threads[0], options.begin, options.seconds)))
         return
     installed = available_backends()
+    ways = [way for way in WAYS if way.backend in installed]
     rows: list[dict[str, Any]] = []
     if options.side_by_side:
         print(f"{'way':<18}{'threads':>8}{'processes':>10}{'frames/s':>10}{'p50 ms':>9}{'p95 ms':>9}")
@@ -174,8 +197,9 @@ def main(arguments: list[str] | None = None) -> None:
                     print(f"{label:<18}{threads:>8}{processes:>10}{row['frames_per_s']:>10.1f}{row['p50_ms']:>9.2f}"
                           f"{row['p95_ms']:>9.2f}", flush=True)
                     rows.append(row)
+    elif options.accuracy:
+        rows = print_accuracy(ways)
     else:
-        ways = [way for way in WAYS if way.backend in installed]
         for threads in options.threads:
             for spec in shipped_specs():
                 rows += time_network(spec, ways, threads, options.repeats, options.batch)

@@ -119,14 +119,16 @@ def system() -> Finding:
 
 def processor() -> Finding:
     """The CPU, its instructions, and the threads that networks take."""
+    from rtface.config import PipelineConfig
     from rtface.inference.processor import cpu_features, cpu_model
     from rtface.inference.threads import default_threads, physical_cores
 
     features = cpu_features()
     known = "instructions unknown" if features is None else " ".join(features) or "none of the fast instructions"
-    facts = {"model": cpu_model(), "features": features, "cores": physical_cores(), "threads": default_threads()}
+    facts = {"model": cpu_model(), "features": features, "cores": physical_cores(),
+             "threads": default_threads(PipelineConfig().profile)}
     return Finding("processor", "good", f"{facts['model']}, {facts['cores']} cores for this process, networks take "
-                   f"{facts['threads']} threads; {known}", facts=facts)
+                   f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}; {known}", facts=facts)
 
 
 def weights() -> Finding:

@@ -67,11 +67,11 @@ def choose_backend(profile: str = "compact", *, backend: Backend = "auto", threa
     if precision not in get_args(Precision):
         raise InputError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
     if threads is not None and threads < 1:
-        raise InputError(f"threads: got {threads}, expected at least 1, or None for one per physical core")
+        raise InputError(f"threads: got {threads}, expected at least 1, or None for the profile's")
     installed = available_backends()
     if backend == "auto":
         specs = [read_spec(name, profile, folder=folder) for name in _present(profile, folder) or [fallback]]
-        return choose(installed, specs, threads=threads or default_threads(), precision=precision,
+        return choose(installed, specs, threads=threads or default_threads(profile), precision=precision,
                       open_on=lambda name, spec: _open(name, spec, threads, precision))
     if backend not in _MODULES:
         raise BackendError(f"backend: got {backend!r}, which this version does not have; "
@@ -89,7 +89,7 @@ def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto
     """Load the network ``name`` and make it ready on a backend.
 
     backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`).
-    threads: None takes one per physical core, at most 8.
+    threads: None takes 1 for compact networks, else one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
     computes in float32) and float16 on a GPU (torch), ``f32`` pins float32,
     ``int8`` takes the forms made by ``python -m build_engines.quantize``, see :mod:`rtface.inference.int8`.

@@ -40,7 +40,7 @@ class TorchEngine:
         """spec from :func:`rtface.inference.read_spec`; device None: the first GPU that torch can use, else the CPU.
 
         precision: ``auto`` computes in float16 on a GPU, ``f32`` in float32; a CPU always computes in float32.
-        threads: of the CPU, None: one per physical core, at most 8. They are torch's, so the whole process' ones.
+        threads: of the CPU, None: :func:`.threads.default_threads`. They are torch's, so the whole process' ones.
         graphs: record a CUDA graph per combination of input shapes and replay it; no effect on a CPU.
 
         ModelFileError when the file differs from its json, BackendError when torch is not there or fails.
@@ -54,7 +54,7 @@ class TorchEngine:
                                f"install them with: pip install 'rtface[torch]'") from exc
         self._torch: Any = torch
         self._spec = spec
-        self._threads = threads or default_threads()
+        self._threads = threads or default_threads(spec.profile)
         try:
             self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             self._half = self._device.type == "cuda" and precision == "auto"
