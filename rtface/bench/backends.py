@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +56,7 @@ def time_network(spec: EngineSpec, ways: Sequence[Way], threads: int, repeats: i
     for way in ways:
         start = time.perf_counter()
         engine = open_engine(spec.name, spec.profile, backend=way.backend, threads=threads,  # type: ignore[arg-type]
-                             precision=way.precision)  # type: ignore[arg-type]
+                             precision=way.precision, folder=folder_of(spec))  # type: ignore[arg-type]
         opened = time.perf_counter()
         engine.run(**inputs)
         rows.append({"network": spec.name, "threads": threads, "way": way.label, "engine": engine.backend,
@@ -71,6 +72,12 @@ def time_network(spec: EngineSpec, ways: Sequence[Way], threads: int, repeats: i
         row |= {"min_ms": min(spent), "median_ms": float(np.median(spent))}
         engine.close()
     return rows
+
+
+def folder_of(spec: EngineSpec) -> Path:
+    """Where a network's file lies."""
+    assert spec.path is not None
+    return spec.path.parent
 
 
 def table(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> list[str]:
@@ -174,6 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=60, help="calls that are timed")
+    parser.add_argument("--weights", type=Path, help="folder of networks to time; default: the shipped ones")
     parser.add_argument("--batch", type=int, default=1, help="faces at once")
     parser.add_argument("--accuracy", action="store_true", help="compare answers instead of times")
     parser.add_argument("--side-by-side", type=int, metavar="N", help="up to so many processes at once")
@@ -201,7 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows = print_accuracy(ways)
     else:
         for threads in options.threads:
-            for spec in shipped_specs():
+            for spec in shipped_specs(options.weights):
                 rows += time_network(spec, ways, threads, options.repeats, options.batch)
         print("\n".join(table(rows, [way.label for way in ways])))
         for way in ways:
