@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,22 +11,26 @@ from typing import Annotated, Any, cast
 import typer
 
 from rtface import __version__
-from rtface.errors import RenderError, RtfaceError
+from rtface.command_line import Debug, told_errors
+from rtface.doctor.command import doctor
+from rtface.errors import RenderError
 from rtface.synth.commands import app as synth_app
+from rtface.weight_commands import app as weights_app
 
 app = typer.Typer(name="rtface", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Face video to 3D face meshes in real time, also where something hides the face.")
-weights_app = typer.Typer(no_args_is_help=True, help="The networks that rtface ships.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(synth_app, name="synth")
+app.command("doctor")(doctor)
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Formats = Annotated[list[str] | None, typer.Option(
     "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
 Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
-Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino", help="What runs the networks.")]
-Precision = Annotated[str, typer.Option(metavar="auto|f32", help="f32: never bfloat16 (OpenVINO).")]
-Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
+Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|torch", help="What runs the networks.")]
+Precision = Annotated[str, typer.Option(metavar="auto|f32|int8", help="f32: never bfloat16 (OpenVINO) or float16 "
+                                        "(torch); int8: networks made by python -m build_engines.quantize.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: 1 for compact networks, else "
+                                                "one per physical core, at most 8.")]
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
                                      "what they hide before regression, only say what is hidden, or do not look.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
@@ -36,23 +39,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier ru
 
 def main() -> None:
     """Entry point of the ``rtface`` command."""
-    with _errors(debug=False):
+    with told_errors(debug=False):
         app()
-
-
-@contextmanager
-def _errors(debug: bool, *, interrupted: str = "") -> Iterator[None]:
-    """Known errors become one line on stderr and exit code 1; Ctrl-C exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"rtface: interrupted{interrupted}", file=sys.stderr)
-        sys.exit(130)
-    except RtfaceError as exc:
-        if debug:
-            traceback.print_exc()
-        print(f"rtface: {' '.join(str(exc).split())}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _version(wanted: bool) -> None:
@@ -91,7 +79,7 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Convert a face video into meshes, curves and coefficients."""
-    with _errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
+    with told_errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
         from rtface.io import Source, open_source
 
         def open_at(after_index: int) -> Source:
@@ -115,7 +103,7 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Convert a clip that rtface draws itself: meshes, curves and an overlay video, without any file."""
-    with _errors(debug, interrupted="; begin anew with --force"):
+    with told_errors(debug, interrupted="; begin anew with --force"):
         from rtface.io import ArraySource
         from rtface.synth.clip import FPS, demo_clip
 
@@ -135,7 +123,7 @@ def demo(
 def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of names.")],
          debug: Debug = False) -> None:
     """Say what a video is, as rtface reads it."""
-    with _errors(debug):
+    with told_errors(debug):
         from rtface.io import open_source
 
         with open_source(video) as source:
@@ -178,12 +166,12 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Private folder, outside of git, for index.html with the "
                                                   "tables, curves and pictures; all: and results.json.")] = None,
     profile: Profile = "compact",
-    backend: Backend = "auto",
+    backend: Backend = "onnx",
     threads: Threads = None,
     debug: Debug = False,
 ) -> None:
     """Measure on labelled pictures and real clips: tables, and one JSON document as the last line."""
-    with _errors(debug):
+    with told_errors(debug):
         import cv2
 
         from rtface.errors import InputError
@@ -208,34 +196,6 @@ def evaluate(
         report = run(protocol, options, progress=lambda line: _say(line, quiet=False)) if out is None else \
             evaluate_page(protocol, options, out, progress=lambda line: _say(line, quiet=False))
         print(f"{report.text()}\n{report.json_line()}")
-
-
-@weights_app.command("list")
-def list_weights(debug: Debug = False) -> None:
-    """List the networks that are installed, with their measured quality."""
-    with _errors(debug):
-        from rtface.inference import shipped_specs
-
-        for spec in shipped_specs():
-            size = spec.path.stat().st_size / 1e6 if spec.path is not None else 0.0
-            metrics = ", ".join(f"{key} {value}" for key, value in spec.metrics.items()
-                                if isinstance(value, int | float | str))
-            print(f"{spec.name:<12}{spec.profile:<10}{size:6.1f} MB  {spec.licence}  {metrics}".rstrip())
-
-
-@weights_app.command("verify")
-def verify(debug: Debug = False) -> None:
-    """Check every network's file against its description, and load it."""
-    with _errors(debug):
-        from rtface.errors import ModelFileError
-        from rtface.inference import open_engine, shipped_specs
-
-        specs = shipped_specs()
-        if not specs:
-            raise ModelFileError("weights: got none, expected those that rtface ships; reinstall rtface")
-        for spec in specs:
-            with open_engine(spec.name, spec.profile, threads=1) as engine:
-                print(f"{spec.name}.{spec.profile}: good, {engine.backend}")
 
 
 def _config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,

@@ -10,8 +10,8 @@ from typing import Any, Literal, get_args
 from rtface.errors import InputError
 
 Profile = Literal["compact", "paper"]
-Backend = Literal["auto", "onnx", "openvino"]
-Precision = Literal["auto", "f32"]
+Backend = Literal["auto", "onnx", "openvino", "torch"]
+Precision = Literal["auto", "f32", "int8"]
 Recipe = Literal["contour", "mask", "off"]
 
 
@@ -177,9 +177,10 @@ class PipelineConfig:
     """Which size of networks."""
     backend: Backend = "auto"
     precision: Precision = "auto"
-    """``f32`` pins float32 on backends that would use bfloat16."""
+    """``f32`` pins float32 on backends that would use bfloat16 or float16; ``int8``: networks made by
+    ``python -m build_engines.quantize``."""
     threads: int | None = None
-    """Threads of an engine; None: one per physical core, at most 8."""
+    """Threads of an engine; None: 1 for compact networks, else one per physical core, at most 8."""
     meshes: bool = True
     """Make vertices, normals and colours; off when only coefficients are wanted."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)

@@ -208,7 +208,8 @@ class _Job:
         times |= self._timer.summary()
         seconds = time.perf_counter() - started
         summary = self._tally.summary(seconds=seconds, computed=self._tally.frames - len(frames), times=times,
-                                      backends=self._chain.backends, problems=problems, files=files)
+                                      backends=self._chain.backends, backend_choice=str(self._chain.choice or ""),
+                                      problems=problems, files=files)
         self._state_path.unlink(missing_ok=True)
         self._folder.finish(asdict(summary))
         return summary

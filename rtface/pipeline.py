@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, cast
 
 import numpy as np
 
-from rtface.config import PipelineConfig
+from rtface.config import Backend, PipelineConfig
 from rtface.errors import InputError
-from rtface.inference import Engine, open_engine
+from rtface.inference import Choice, Engine, choose_backend, open_engine
 from rtface.morphable import MorphableModel
 from rtface.stages.assess import assess
 from rtface.stages.crop import crop_faces
@@ -77,6 +77,8 @@ class Pipeline:
         """
         self.config = config or PipelineConfig()
         self._opened: list[Engine] = []
+        self.choice: Choice | None = None
+        """What runs the networks that this pipeline opened, and why; None when it opened none."""
         try:
             names = (*NETWORKS, *DEOCCLUSION[self.config.occlusion.recipe])
             found = {name: (engines or {}).get(name) or self._open(name) for name in names}
@@ -101,7 +103,10 @@ class Pipeline:
 
     def _open(self, name: str) -> Engine:
         config = self.config
-        engine = open_engine(name, config.profile, backend=config.backend, threads=config.threads,
+        if self.choice is None:
+            self.choice = choose_backend(config.profile, backend=config.backend, threads=config.threads,
+                                         precision=config.precision, fallback=name)
+        engine = open_engine(name, config.profile, backend=cast(Backend, self.choice.backend), threads=config.threads,
                              precision=config.precision)
         self._opened.append(engine)
         return engine

@@ -48,6 +48,9 @@ class Summary:
     stages: Mapping[str, Mapping[str, float]]
     """Per stage: count, mean_ms, p50_ms, p95_ms, total_ms, of this session."""
     backends: Mapping[str, str]
+    """What ran each network."""
+    backend_choice: str
+    """Which backend was taken, and why; empty when the networks came from elsewhere."""
     notes: Sequence[str]
     """What a reader should know: damage in the source, no face anywhere."""
     outputs: Sequence[str]
@@ -64,6 +67,8 @@ class Summary:
                f"status   {self.tracked} tracked, {self.held} held, {self.interpolated} interpolated, "
                f"{self.absent} absent",
                f"speed    {self.fps:.1f} fps ({self.seconds:.2f} s for {self.computed} frames)"]
+        if self.backend_choice:
+            out.append(f"backend  {self.backend_choice}")
         if self.hidden:
             out.insert(3, f"hidden   something before the face {self.hidden} times, {self.completed} completed")
         if self.stages:
@@ -104,7 +109,7 @@ class Tally:
             self._confidence += sure if status is FaceStatus.TRACKED else 0.0
 
     def summary(self, *, seconds: float, computed: int, times: Mapping[str, StageTimes], backends: Mapping[str, str],
-                problems: Sequence[str], files: Sequence[Path]) -> Summary:
+                problems: Sequence[str], files: Sequence[Path], backend_choice: str = "") -> Summary:
         """The numbers of the run; seconds and stage times are this session's."""
         notes = [f"the source is damaged: {line}" for line in problems]
         if not self._ids:
@@ -123,7 +128,8 @@ class Tally:
                        mean_confidence=round(self._confidence / tracked, 4) if tracked else None,
                        detections=self._detections, clip_s=round(self._last_s - self._first_s, 6), computed=computed,
                        seconds=round(seconds, 4), fps=round(computed / max(seconds, 1e-9), 2), stages=stages,
-                       backends=dict(backends), notes=notes, outputs=[str(path) for path in _folded(files)])
+                       backends=dict(backends), backend_choice=backend_choice,
+                       notes=notes, outputs=[str(path) for path in _folded(files)])
 
 
 def _folded(files: Sequence[Path]) -> list[Path]:

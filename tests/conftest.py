@@ -27,6 +27,18 @@ def _restore_rng() -> Iterator[None]:
         torch.set_rng_state(torch_state)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing is read from, nor written to, the cache of whoever runs the tests."""
+    before = os.environ.get("RTFACE_CACHE")
+    os.environ["RTFACE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["RTFACE_CACHE"]
+    else:
+        os.environ["RTFACE_CACHE"] = before
+
+
 @pytest.fixture(autouse=True)
 def _temporary_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may depend on the directory that a user happens to be in."""

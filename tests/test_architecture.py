@@ -43,29 +43,29 @@ LAYERS: dict[str, set[str]] = {
     "convert": MODEL | {"config", "morphable", "io", "stream", "pipeline", "overlay", "stage_view", "report"},
 }
 """What each part of the run time may import; a part that is missing here has no place in the house yet."""
-TOP = {"__main__", "cli", "bench", "evaluate"}
+TOP = {"__main__", "cli", "command_line", "weight_commands", "doctor", "bench", "evaluate"}
 """On top of everything."""
 DEVELOPMENT = {"nets", "losses", "synth", "train"}
 """Training and synthesis: may use the run time, which never uses them (but for the clip of ``rtface demo``)."""
 
 THIRD_PARTY = {
-    "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py"},
+    "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py", "doctor/child.py"},
     "onnx": {"evaluate/features.py", "train"},
     "onnxscript": {"train"},
     "anny": {"synth"},
-    "tensorrt": {"inference/tensorrt.py"},
-    "tensorrt_rtx": {"inference/tensorrt.py"},
-    "cupy": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
+    "tensorrt": {"inference/tensorrt.py", "doctor/child.py"},
+    "tensorrt_rtx": {"inference/tensorrt.py", "doctor/child.py"},
+    "cupy": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py", "doctor/child.py"},
     "cuda": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
     "moderngl": {"render"},
     "av": {"io"},
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
-    "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
-    "openvino": {"inference/openvino.py", "bench"},
+    "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train", "doctor/child.py"},
+    "openvino": {"inference/openvino.py", "bench", "doctor/child.py"},
     "pythonosc": {"io/vmc.py"},
     "websockets": {"io/websocket.py", "bench"},
     "pyvirtualcam": {"io/virtual_camera.py"},
-    "typer": {"cli.py", "synth/commands.py"},
+    "typer": {"cli.py", "command_line.py", "weight_commands.py", "doctor/command.py", "synth/commands.py"},
     "rich": {"cli.py"},
 }
 """Who may import a package, as folders or files of rtface."""
@@ -165,6 +165,14 @@ def test_import_rtface_pulls_in_numpy_only() -> None:
 def test_the_default_run_time_never_loads_torch() -> None:
     loaded = loaded_by("import rtface.cli, rtface.convert, rtface.pipeline, rtface.overlay, rtface.inference.onnx")
     assert not loaded & {"torch", "onnx", "anny", "scipy", "openvino", "tensorrt", "cupy"}
+
+
+def test_a_whole_pipeline_runs_without_torch() -> None:
+    loaded = loaded_by("import numpy as np\nfrom rtface.config import PipelineConfig\nfrom rtface.pipeline import "
+                       "Pipeline\nfrom rtface.types import Frame\nwith Pipeline(PipelineConfig(threads=1)) as p:\n"
+                       "    p.process(Frame(np.zeros((64, 64, 3), np.uint8), 0, 0.0))")
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "onnx", "build_engines"}
 
 
 def test_the_demo_clip_needs_no_torch() -> None:

@@ -187,13 +187,6 @@ def test_version_and_info(video: Path) -> None:
     assert rtface("info", "missing.mp4").exit_code == 1
 
 
-def test_weights_are_listed_and_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("rtface.inference.spec.WEIGHTS", tmp_path)
-    assert rtface("weights", "list").stdout == ""
-    result = rtface("weights", "verify")
-    assert result.exit_code == 1 and "got none" in result.stderr
-
-
 def test_ctrl_c_keeps_the_frames_and_resume_goes_on(tmp_path: Path, video: Path, fakes: None,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(crops: np.ndarray) -> dict[str, np.ndarray]:

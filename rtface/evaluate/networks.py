@@ -33,7 +33,8 @@ class NetworkOptions:
     weights: Path | None = None
     """Folder of the weights; None: the shipped ones."""
     profile: Profile = "compact"
-    backend: Backend = "auto"
+    backend: Backend = "onnx"
+    """Not the fastest one: figures shall be the same on every machine."""
     threads: int | None = None
 
     def __post_init__(self) -> None:

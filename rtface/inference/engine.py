@@ -9,11 +9,15 @@ from typing import Protocol, Self, get_args
 
 from rtface.config import Backend, Precision
 from rtface.errors import BackendError, InputError
+from rtface.inference.probe import PROBED, Choice, choose
 from rtface.inference.spec import EngineSpec, read_spec
+from rtface.inference.threads import default_threads
+from rtface.paths import WEIGHTS
 from rtface.types import Array
 
 _MODULES: dict[str, tuple[str, str]] = {"onnx": ("onnxruntime", "pip install onnxruntime"),
-                                        "openvino": ("openvino", "pip install 'rtface[openvino]'")}
+                                        "openvino": ("openvino", "pip install 'rtface[openvino]'"),
+                                        "torch": ("torch", "pip install 'rtface[torch]'")}
 
 
 class Engine(Protocol):
@@ -52,35 +56,70 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name, (module, _) in _MODULES.items() if importlib.util.find_spec(module) is not None)
 
 
+def choose_backend(profile: str = "compact", *, backend: Backend = "auto", threads: int | None = None,
+                   precision: Precision = "auto", folder: Path | None = None, fallback: str = "detector") -> Choice:
+    """What :func:`open_engine` with these options takes, and why; ``auto`` may run a trial, see :mod:`.probe`.
+
+    fallback: the network that is tried where none of :data:`rtface.inference.probe.PROBED` is in the folder.
+    InputError on a wrong option, BackendError when a backend that was asked for is not there, ModelFileError when the
+    networks of the trial are missing.
+    """
+    if precision not in get_args(Precision):
+        raise InputError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads: got {threads}, expected at least 1, or None for the profile's")
+    installed = available_backends()
+    if backend == "auto":
+        specs = [read_spec(name, profile, folder=folder) for name in _present(profile, folder) or [fallback]]
+        return choose(installed, specs, threads=threads or default_threads(profile), precision=precision,
+                      open_on=lambda name, spec: _open(name, spec, threads, precision))
+    if backend not in _MODULES:
+        raise BackendError(f"backend: got {backend!r}, which this version does not have; "
+                           f"expected auto or one of {', '.join(_MODULES)} "
+                           f"(installed here: {', '.join(installed) or 'none'})")
+    if backend not in installed:
+        module, command = _MODULES[backend]
+        raise BackendError(f"backend {backend}: got no package {module}, expected it to be installed; "
+                           f"install it with: {command}")
+    return Choice(backend, "asked for", {})
+
+
 def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto", threads: int | None = None,
                 precision: Precision = "auto", folder: Path | None = None) -> Engine:
     """Load the network ``name`` and make it ready on a backend.
 
-    backend: ``auto`` takes ONNX Runtime, which the core install brings; ``openvino`` runs the same file.
-    threads: None takes one per physical core, at most 8.
+    backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`).
+    threads: None takes 1 for compact networks, else one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
-    computes in float32), ``f32`` pins float32.
+    computes in float32) and float16 on a GPU (torch), ``f32`` pins float32,
+    ``int8`` takes the forms made by ``python -m build_engines.quantize``, see :mod:`rtface.inference.int8`.
     folder: where the weights are; None takes the shipped ones.
 
     InputError on a wrong option, BackendError when the backend is not there, ModelFileError when the weights are
     missing, damaged or not what their json says.
     """
-    if precision not in get_args(Precision):
-        raise InputError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads: got {threads}, expected at least 1, or None for one per physical core")
-    chosen = "onnx" if backend == "auto" else backend
-    if chosen not in _MODULES:
-        raise BackendError(f"backend: got {backend!r}, which this version does not have; "
-                           f"expected auto or one of {', '.join(_MODULES)} "
-                           f"(installed here: {', '.join(available_backends()) or 'none'})")
-    if chosen not in available_backends():
-        module, command = _MODULES[chosen]
-        raise BackendError(f"backend {chosen}: got no package {module}, expected it to be installed; "
-                           f"install it with: {command}")
-    spec = read_spec(name, profile, folder=folder)
-    if chosen == "openvino":
+    choice = choose_backend(profile, backend=backend, threads=threads, precision=precision, folder=folder,
+                            fallback=name)
+    return _open(choice.backend, read_spec(name, profile, folder=folder), threads, precision)
+
+
+def _present(profile: str, folder: Path | None) -> list[str]:
+    """Networks for a trial that the folder has."""
+    return [name for name in PROBED if ((WEIGHTS if folder is None else folder) / f"{name}.{profile}.json").is_file()]
+
+
+def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precision) -> Engine:
+    if precision == "int8":
+        if backend == "torch":
+            raise BackendError("backend torch: got --precision int8, expected auto or f32; INT8 networks run on onnx "
+                               "and openvino")
+        from rtface.inference.int8 import int8_spec
+        spec = int8_spec(spec)
+    if backend == "openvino":
         from rtface.inference.openvino import OpenVinoEngine
         return OpenVinoEngine(spec, threads=threads, precision=precision)
+    if backend == "torch":
+        from rtface.inference.torch import TorchEngine
+        return TorchEngine(spec, threads=threads, precision=precision)
     from rtface.inference.onnx import OnnxEngine
     return OnnxEngine(spec, threads=threads)

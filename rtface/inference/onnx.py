@@ -17,10 +17,10 @@ _DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(int32)"
 
 
 class OnnxEngine:
-    """A weight file on ONNX Runtime's CPU provider, in float32, with all of its graph optimisations."""
+    """A weight file on ONNX Runtime's CPU provider, as precise as the file, with all of its graph optimisations."""
 
     def __init__(self, spec: EngineSpec, *, threads: int | None = None) -> None:
-        """spec from :func:`rtface.inference.read_spec`; threads None: one per physical core, at most 8.
+        """spec from :func:`rtface.inference.read_spec`; threads None: :func:`.threads.default_threads`.
 
         ModelFileError when the file differs from its json, BackendError when ONNX Runtime cannot load it.
         """
@@ -31,7 +31,7 @@ class OnnxEngine:
                                f"install it with: pip install onnxruntime") from exc
         content = verify_weights(spec)
         self._spec = spec
-        self._threads = threads or default_threads()
+        self._threads = threads or default_threads(spec.profile)
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -59,7 +59,7 @@ class OnnxEngine:
     @property
     def backend(self) -> str:
         """For reports."""
-        return f"onnx {self._version} CPU float32, {self._threads} threads"
+        return f"onnx {self._version} CPU {self._spec.precision}, {self._threads} threads"
 
     def run(self, **inputs: Array) -> dict[str, Array]:
         """See :meth:`rtface.inference.Engine.run`."""

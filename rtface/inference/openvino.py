@@ -19,7 +19,7 @@ class OpenVinoEngine:
     """A weight file on OpenVINO's CPU plugin, tuned for latency."""
 
     def __init__(self, spec: EngineSpec, *, threads: int | None = None, precision: str = "auto") -> None:
-        """spec from :func:`rtface.inference.read_spec`; threads None: one per physical core, at most 8.
+        """spec from :func:`rtface.inference.read_spec`; threads None: :func:`.threads.default_threads`.
 
         precision: ``auto`` computes in bfloat16 where the CPU has instructions for it, ``f32`` always in float32.
         ModelFileError when the file differs from its json, BackendError when OpenVINO is not installed or fails.
@@ -31,12 +31,14 @@ class OpenVinoEngine:
                                f"install it with: pip install 'rtface[openvino]'") from exc
         content = verify_weights(spec)
         self._spec = spec
-        self._threads = threads or default_threads()
+        self._threads = threads or default_threads(spec.profile)
         core: Any = ov.Core()
         bf16 = precision == "auto" and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self._precision = "bf16" if bf16 else "f32"
+        hint = "bf16" if bf16 else "f32"
+        self._precision = "int8" if spec.precision == "int8" else hint
         properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": self._threads,
-                      "INFERENCE_PRECISION_HINT": self._precision, "NUM_STREAMS": 1}
+                      "INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": 1,
+                      "ENABLE_CPU_PINNING": False}  # pinned, a thread waits for its core while others are free
         try:
             model = core.read_model(content, b"")
             for reported, want, kind in ((model.inputs, spec.inputs, "inputs"),

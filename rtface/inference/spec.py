@@ -69,6 +69,8 @@ class EngineSpec:
     training: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
+    precision: str = "float32"
+    """Of the file: ``int8`` when it was quantised."""
 
     def check_inputs(self, inputs: Mapping[str, Array]) -> dict[str, int]:
         """Sizes of the letters; InputError when names, shapes or dtypes differ from the specification."""
@@ -117,7 +119,7 @@ def read_spec(name: str, profile: str, *, folder: Path | None = None) -> EngineS
                           outputs=_tensors(data["outputs"]), basis=str(data.get("basis") or ""),
                           sha256=str(data["sha256"]), path=network, config=dict(data.get("config") or {}),
                           training=dict(data.get("training") or {}), metrics=dict(data.get("metrics") or {}),
-                          licence=str(data.get("licence") or ""))
+                          licence=str(data.get("licence") or ""), precision=str(data.get("precision") or "float32"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ModelFileError(f"{meta}: got a file that does not describe a network ({type(exc).__name__}: {exc}), "
                              f"expected json with name, profile, inputs, outputs, sha256; make it again with: "
@@ -128,12 +130,20 @@ def read_spec(name: str, profile: str, *, folder: Path | None = None) -> EngineS
     return spec
 
 
-def shipped_specs(folder: Path | None = None) -> tuple[EngineSpec, ...]:
-    """Every network of a weights folder (None: the shipped one) that has a file and a json, sorted."""
+def shipped_names(folder: Path | None = None) -> tuple[tuple[str, str], ...]:
+    """(name, profile) of every network of a weights folder (None: the shipped one) that has a file and a json, sorted.
+
+    Neither is read.
+    """
     folder = WEIGHTS if folder is None else folder
     stems = {path.name.removesuffix(suffix) for suffix in SUFFIXES for path in folder.glob(f"*.*{suffix}")}
     pairs = [stem.rpartition(".") for stem in sorted(stems) if (folder / f"{stem}.json").is_file()]
-    return tuple(read_spec(name, profile, folder=folder) for name, _, profile in pairs)
+    return tuple((name, profile) for name, _, profile in pairs)
+
+
+def shipped_specs(folder: Path | None = None) -> tuple[EngineSpec, ...]:
+    """The networks of :func:`shipped_names`; ModelFileError when a json does not describe one."""
+    return tuple(read_spec(name, profile, folder=folder) for name, profile in shipped_names(folder))
 
 
 def verify_weights(spec: EngineSpec) -> bytes:

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Final
 
 MAX_THREADS: Final = 8
-"""Batch-one networks of this size gain little beyond; the rest of the machine stays free."""
+"""Large networks gain little beyond; the rest of the machine stays free."""
+SMALL: Final = ("compact",)
+"""Profiles of networks that take a millisecond or two. A second thread makes them slower: handing over every layer
+takes longer than computing it (docs/backends.md)."""
 
 
 def physical_cores() -> int:
@@ -26,6 +29,6 @@ def physical_cores() -> int:
     return max(1, len(cores))
 
 
-def default_threads() -> int:
-    """One thread per physical core, at most :data:`MAX_THREADS`."""
-    return min(physical_cores(), MAX_THREADS)
+def default_threads(profile: str) -> int:
+    """1 for the networks of a small profile, else one per physical core, at most :data:`MAX_THREADS`."""
+    return 1 if profile in SMALL else min(physical_cores(), MAX_THREADS)

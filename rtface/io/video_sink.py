@@ -168,6 +168,11 @@ class VideoSink:
             self._temporary.unlink(missing_ok=True)
 
 
+def default_encoders() -> dict[str, tuple[str, ...]]:
+    """Encoders by file name ending, the preferred one first."""
+    return {ending: _CODECS.get(container, _DEFAULT_CODECS) for ending, container in _CONTAINERS.items()}
+
+
 def _choose_codec(container: str, wanted: str | None) -> str:
     """The wanted encoder, or the first one that this FFmpeg has for the container."""
     candidates = (wanted,) if wanted is not None else _CODECS.get(container, _DEFAULT_CODECS)

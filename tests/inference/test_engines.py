@@ -169,7 +169,7 @@ def test_a_spec_without_a_file_cannot_be_verified() -> None:
 
 @pytest.mark.parametrize(("options", "error", "message"), [
     ({"backend": "tensorrt"}, BackendError, "got 'tensorrt'.*expected auto or one of onnx, openvino.*installed here"),
-    ({"backend": "torch"}, BackendError, "got 'torch'"),
+    ({"backend": "cupy"}, BackendError, "got 'cupy'"),
     ({"threads": 0}, InputError, "threads: got 0"),
     ({"precision": "f8"}, InputError, "precision: got 'f8'"),
 ])
@@ -207,6 +207,6 @@ def test_a_fake_is_held_against_its_spec(function: Callable[..., Any], message: 
 
 
 def test_threads_follow_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 1 <= default_threads() <= min(8, physical_cores())
+    assert default_threads("compact") == 1 <= default_threads("paper") <= min(8, physical_cores())
     monkeypatch.setattr("rtface.inference.threads.physical_cores", lambda: 64)
-    assert default_threads() == 8
+    assert default_threads("paper") == 8 and default_threads("compact") == 1

@@ -18,7 +18,7 @@ from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
 from rtface.nets.mobilenet import MobileNetConfig, MobileNetV3, scaled
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNet, ResNetConfig
-from rtface.nets.segment import SegmentNetConfig, segment_net
+from rtface.nets.segment import SegmentExport, SegmentNetConfig, segment_net
 
 
 def test_resnet50_has_the_published_number_of_trunk_parameters():
@@ -171,3 +171,18 @@ def test_weights_of_another_network_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelFileError, match="expected a file written by a trainer"):
         onnx_export.load_weights(path, net)
+
+
+def test_the_written_out_softmax_of_exported_segmentation_is_one_for_any_logits():
+    given = torch.randn(2, 19, 8, 8) * 5
+    given[0, 0] = 3e4
+    given[1] = -3e4
+    given[1, 4, 0, 0] = 2e4
+
+    class Constant(torch.nn.Module):
+        def forward(self, crops):
+            return given.to(crops.dtype)
+
+    got = SegmentExport(Constant())(torch.zeros(2, 3, 8, 8))
+    torch.testing.assert_close(got, torch.softmax(given, dim=1))
+    assert torch.isfinite(SegmentExport(Constant())(torch.zeros(2, 3, 8, 8, dtype=torch.float16))).all()
