@@ -25,7 +25,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 Formats = Annotated[list[str] | None, typer.Option(
     "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
 Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
-Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino", help="What runs the networks.")]
+Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|tensorrt|rtx", help="What runs the networks.")]
 Precision = Annotated[str, typer.Option(metavar="auto|f32", help="f32: never bfloat16 (OpenVINO).")]
 Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "

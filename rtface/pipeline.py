@@ -102,7 +102,7 @@ class Pipeline:
     def _open(self, name: str) -> Engine:
         config = self.config
         engine = open_engine(name, config.profile, backend=config.backend, threads=config.threads,
-                             precision=config.precision)
+                             precision=config.precision, rebuild=config.rebuild_engines)
         self._opened.append(engine)
         return engine
 

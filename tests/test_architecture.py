@@ -53,10 +53,11 @@ THIRD_PARTY = {
     "onnx": {"train"},
     "onnxscript": {"train"},
     "anny": {"synth"},
-    "tensorrt": {"inference/tensorrt.py"},
-    "tensorrt_rtx": {"inference/tensorrt.py"},
+    "tensorrt": {"inference/nvidia.py"},
+    "tensorrt_rtx": {"inference/nvidia.py"},
+    "tensorrt_rtx_bindings": {"inference/nvidia.py"},
     "cupy": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
-    "cuda": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
+    "cuda": {"ops/cuda.py", "inference/nvidia.py", "stream", "render/interop.py"},
     "moderngl": {"render"},
     "av": {"io"},
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
@@ -129,7 +130,7 @@ def test_third_party_packages_stay_where_they_belong(package: str) -> None:
 
 
 def test_optional_packages_are_imported_lazily() -> None:
-    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "cupy", "cuda"}
+    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cupy", "cuda"}
     wrong = []
     for path in sources():
         if part_of(path) in DEVELOPMENT | {"evaluate", "bench"}:

@@ -13,7 +13,9 @@ from rtface.inference.spec import EngineSpec, read_spec
 from rtface.types import Array
 
 _MODULES: dict[str, tuple[str, str]] = {"onnx": ("onnxruntime", "pip install onnxruntime"),
-                                        "openvino": ("openvino", "pip install 'rtface[openvino]'")}
+                                        "openvino": ("openvino", "pip install 'rtface[openvino]'"),
+                                        "tensorrt": ("tensorrt", "pip install 'rtface[gpu]'"),
+                                        "rtx": ("tensorrt_rtx_bindings", "pip install 'rtface[rtx]'")}
 
 
 class Engine(Protocol):
@@ -53,17 +55,19 @@ def available_backends() -> tuple[str, ...]:
 
 
 def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto", threads: int | None = None,
-                precision: Precision = "auto", folder: Path | None = None) -> Engine:
+                precision: Precision = "auto", folder: Path | None = None, rebuild: bool = False) -> Engine:
     """Load the network ``name`` and make it ready on a backend.
 
-    backend: ``auto`` takes ONNX Runtime, which the core install brings; ``openvino`` runs the same file.
+    backend: ``auto`` takes ONNX Runtime, which the core install brings; ``openvino`` runs the same file;
+    ``tensorrt`` and ``rtx`` take a compiled engine (``python -m build_engines``).
     threads: None takes one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
     computes in float32), ``f32`` pins float32.
     folder: where the weights are; None takes the shipped ones.
+    rebuild: build a compiled engine that is missing or stale, instead of telling the command that does.
 
-    InputError on a wrong option, BackendError when the backend is not there, ModelFileError when the weights are
-    missing, damaged or not what their json says.
+    InputError on a wrong option, BackendError when the backend is not there, ModelFileError when weights or engine are
+    missing, damaged, stale or not what their json says.
     """
     if precision not in get_args(Precision):
         raise InputError(f"precision: got {precision!r}, expected one of {', '.join(get_args(Precision))}")
@@ -82,5 +86,8 @@ def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto
     if chosen == "openvino":
         from rtface.inference.openvino import OpenVinoEngine
         return OpenVinoEngine(spec, threads=threads, precision=precision)
+    if chosen in ("tensorrt", "rtx"):
+        from rtface.inference.tensorrt import TensorRtEngine
+        return TensorRtEngine(spec, flavour=chosen, precision=precision, rebuild=rebuild)
     from rtface.inference.onnx import OnnxEngine
     return OnnxEngine(spec, threads=threads)
