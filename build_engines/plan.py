@@ -82,7 +82,8 @@ def build_plan(content: bytes, spec: EngineSpec, *, flavour: Flavour, batch: Bat
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, log.logger)
         if not parser.parse(content):
-            errors = "; ".join(str(parser.get_error(k).desc()) for k in range(parser.num_errors))
+            found = (parser.get_error(k) for k in range(parser.num_errors))
+            errors = "; ".join(f"{e.node_operator()} {e.node_name()}: {e.desc()}" for e in found)
             raise ModelFileError(f"{spec.name}.{spec.profile}: got a network that {flavour} {trt.__version__} cannot "
                                  f"read ({errors or last_errors(lines)}), expected supported layers only")
         config = builder.create_builder_config()

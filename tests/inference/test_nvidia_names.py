@@ -25,7 +25,7 @@ ATTRIBUTES = {"ICudaEngine": ["num_io_tensors"], "CudaGraphStrategy": ["DISABLED
               "IBuilderConfig": ["clear_flag", "add_optimization_profile", "create_timing_cache", "set_timing_cache",
                                  "get_timing_cache"],
               "IOptimizationProfile": ["set_shape"], "NetworkDefinitionCreationFlag": ["STRONGLY_TYPED"],
-              "ParserError": ["desc"]}
+              "ParserError": ["desc", "node_name", "node_operator"]}
 """What else rtface and build_engines use."""
 RTX_ONLY = {"IRuntimeConfig", "IRuntimeCache", "CudaGraphStrategy", "DynamicShapesKernelSpecializationStrategy"}
 STUBBED = ("createInferBuilder_INTERNAL", "createInferRefitter_INTERNAL", "createInferRuntime_INTERNAL",
