@@ -22,7 +22,7 @@ import onnxruntime
 import torch
 
 from build_engines import precision, samples, tasks, typed_onnx
-from build_engines.build import Order, Prepared, answers, prepare
+from build_engines.build import Order, Prepared, answers, is_trained, prepare
 from rtface.errors import BackendError, ModelFileError
 from rtface.inference import Engine, available_backends, open_engine
 from rtface.inference.spec import EngineSpec, read_spec
@@ -112,8 +112,8 @@ def differences(reference: Sequence[Mapping[str, Any]], got: Sequence[Mapping[st
 def _result(made: Prepared, label: str, figures: tuple[tasks.Figure, ...] = (),
             tensors: Mapping[str, tuple[float, float]] | None = None, broken: tuple[str, ...] = (),
             skipped: str = "") -> Result:
-    untrained = str(made.spec.training.get("note", "")).startswith("untrained")
-    return Result(made.spec.name, made.spec.profile, label, figures, tensors or {}, broken, untrained, skipped)
+    return Result(made.spec.name, made.spec.profile, label, figures, tensors or {}, broken,
+                  not is_trained(made.spec), skipped)
 
 
 @contextmanager
