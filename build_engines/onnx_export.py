@@ -159,7 +159,7 @@ def export_segment(config: SegmentNetConfig, state: Mapping[str, Tensor], folder
     """NAME.PROFILE.onnx.gz and .json: probabilities of every class."""
     path = folder / f"{name}.{profile}.onnx.gz"
     crops = ("N", 3, config.size, config.size)
-    export(SegmentExport(_fill(segment_net(config), state)), torch.rand(2, *crops[1:]), path,  # type: ignore[arg-type]
+    export(SegmentExport(_fill(segment_net(config), state)), torch.rand(2, *crops[1:]), path,
            inputs=["crops"], outputs=["probability"], dynamic={0: torch.export.Dim("N", min=1)})
     describe(path, name=name, profile=profile, config=config, training=training, inputs=[tensor("crops", *crops)],
              outputs=[tensor("probability", "N", config.classes, config.size, config.size)])

@@ -36,7 +36,6 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engines")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(samples, "COUNT", 2)
-        patch.setattr(building.samples.realistic, "__defaults__", (2, samples.SEED))
         assert program.main([NAME, "--out", str(folder), "--batch", "1:2:4"]) == 0
     return folder
 
