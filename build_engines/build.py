@@ -24,7 +24,7 @@ from rtface.errors import BackendError
 from rtface.inference.manifest import FORMAT, Flavour, Manifest, check_owner, manifests, read_manifest, stem
 from rtface.inference.nvidia import cuda_runtime, gpu_capability, tensorrt_module
 from rtface.inference.spec import EngineSpec, read_spec
-from rtface.io.atomic import check_output_folder, write_atomic
+from rtface.io.atomic import check_output_folder, output_errors, write_atomic
 from rtface.paths import engines
 
 Precision = Literal["fp16", "fp32"]
@@ -81,18 +81,19 @@ def answers(module: Any, spec: EngineSpec, feeds: Sequence[samples.Feed]) -> lis
     return out
 
 
-def prepare(spec: EngineSpec, kind: Precision) -> Prepared:
+def prepare(spec: EngineSpec, kind: Precision, decided: precision.Precision | None = None) -> Prepared:
     """Load, fold, trace, and decide precision: float32 everywhere for fp32, by the measured rule for fp16.
 
     Chance answers have no limits: of untrained networks only the range of float16 is looked at, on a few inputs.
+    decided: what the rule said before for these weights; it is not asked again.
     """
     module = networks.load_module(spec)
     feeds = samples.realistic(spec, samples.COUNT if is_trained(spec) else 2)
     reference = answers(module, spec, feeds)
     graph = precision.trace(precision.fold_batch_norm(module), networks.examples(spec),
                             networks.free_sizes(spec.inputs))
-    if kind == "fp32":
-        return Prepared(spec, module, graph, precision.all_float32(graph), feeds, reference)
+    if kind == "fp32" or decided is not None:
+        return Prepared(spec, module, graph, decided or precision.all_float32(graph), feeds, reference)
 
     def cost(candidate: Any) -> float:
         if not is_trained(spec):
@@ -103,6 +104,16 @@ def prepare(spec: EngineSpec, kind: Precision) -> Prepared:
         answers(candidate, spec, [*feeds, *(feed for _, feed in samples.extreme(spec) if is_trained(spec))])
 
     return Prepared(spec, module, graph, precision.decide(graph, cost, everything), feeds, reference)
+
+
+def decided_before(spec: EngineSpec, order: Order) -> precision.Precision | None:
+    """What the rule said when an engine of these weights was built; None when there is none."""
+    for manifest in manifests(order.folder, spec.name, spec.profile):
+        if (manifest.precision, manifest.weights_sha256) == (order.precision, spec.sha256):
+            said = json.loads(manifest.path.read_text())["layers"]
+            return precision.Precision(tuple(precision.Layer(**layer) for layer in said["float32"]), said["float16"],
+                                       said["share"], said["whole"])
+    return None
 
 
 def is_trained(spec: EngineSpec) -> bool:
@@ -119,6 +130,9 @@ def build(name: str, order: Order, *, rebuild: bool = False) -> tuple[Manifest, 
     """
     networks.network(name)
     spec = read_spec(name, order.profile, folder=order.weights)
+    if not order.folder.exists():
+        with output_errors(order.folder):
+            order.folder.mkdir(mode=0o755, parents=True)  # whatever the umask: nobody else may write engines
     folder = check_output_folder(order.folder, needed_bytes=64 << 20)
     check_owner(folder)
     if not rebuild and (found := up_to_date(spec, order)) is not None:

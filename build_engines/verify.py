@@ -13,7 +13,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ import onnxruntime
 import torch
 
 from build_engines import precision, samples, tasks, typed_onnx
-from build_engines.build import Order, Prepared, answers, is_trained, prepare
+from build_engines.build import Order, Prepared, answers, decided_before, is_trained, prepare
 from rtface.errors import BackendError, ModelFileError
 from rtface.inference import Engine, available_backends, open_engine
 from rtface.inference.spec import EngineSpec, read_spec
@@ -55,10 +55,17 @@ class Result:
         return bool(self.skipped) or (not self.broken and (self.untrained or all(f.kept for f in self.figures)))
 
 
-def verify(name: str, order: Order) -> list[Result]:
-    """Compare all runtimes for one network. ModelFileError when weights are missing or damaged."""
+def verify(name: str, order: Order, seed: int = samples.SEED) -> list[Result]:
+    """Compare all runtimes for one network, on the inputs that precision was decided on or, by seed, on others.
+
+    Precision is as in the manifest of an engine of these weights, else decided anew. ModelFileError when weights are
+    missing or damaged.
+    """
     spec = read_spec(name, order.profile, folder=order.weights)
-    made = prepare(spec, order.precision)
+    made = prepare(spec, order.precision, decided_before(spec, order))
+    if seed != samples.SEED:
+        feeds = samples.realistic(spec, seed=seed)
+        made = replace(made, feeds=feeds, reference=answers(made.module, spec, feeds))
     results = []
     with ExitStack() as stack:
         for label, start in runtimes(made, order):
@@ -162,16 +169,16 @@ def _short(figure: tasks.Figure) -> str:
     return f"{figure.value:.1f}" if figure.name.endswith("dB") else f"{figure.value:.4g}"
 
 
-def report(names: Sequence[str], order: Order, path: Path | None) -> int:
+def report(names: Sequence[str], order: Order, path: Path | None, seed: int = samples.SEED) -> int:
     """Print the table, write the JSON; exit code 1 when something is wrong."""
     results: list[Result] = []
     for name in names:
         print(f"comparing {name}.{order.profile} …", file=sys.stderr, flush=True)
-        results += verify(name, order)
+        results += verify(name, order, seed)
     print(table(results))
     if path is not None:
         described = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__,
-                     "machine": platform.machine(), "seed": samples.SEED,
+                     "machine": platform.machine(), "seed": seed,
                      "results": [_plain(asdict(result)) | {"kept": result.kept} for result in results]}
         write_atomic(path, (json.dumps(described, indent=1) + "\n").encode())
     wrong = [result for result in results if not result.kept]

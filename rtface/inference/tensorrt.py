@@ -270,7 +270,7 @@ class TensorRtEngine:
         if self._close is None or not self._close.alive:
             return
         if self._runtime_cache is not None and self._prepared:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, RuntimeError):  # the next start is slower, nothing else
                 _replace(self._manifest.cache, bytes(self._runtime_cache.serialize()))
         self._prepared, self._config, self._runtime_cache, self._engine = {}, None, None, None
         self._close()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import onnx
 import pytest
 
 from build_engines import __main__ as program
 from build_engines import build as building
-from build_engines import samples
+from build_engines import samples, tasks
 from rtface.errors import ModelFileError
 from rtface.inference.manifest import find_engine, manifests, read_manifest
 from rtface.inference.spec import read_spec
@@ -151,6 +154,50 @@ def test_clean_deletes_engines_and_nothing_else(folder: Path, capsys: pytest.Cap
     assert code == 0 and out.count("deleted") == 3
     assert {path.name for path in folder.iterdir()} == {"README.md", "manifest.schema.json"}
     assert "nothing to delete" in run(capsys, "--clean", "--out", folder / "nowhere")[1]
+
+
+def test_a_new_folder_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> Any:
+        raise ModelFileError("far enough")
+    monkeypatch.setattr(building, "prepare", stop)
+    before = os.umask(0)
+    try:
+        assert program.main([NAME, "--out", str(tmp_path / "a" / "engines")]) == 1
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a" / "engines").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = run(capsys, NAME, "--out", tmp_path / "file" / "engines")
+    assert code == 1 and err.startswith("error: cannot write")
+
+
+@pytest.mark.slow
+def test_verify_compares_every_runtime_and_says_what_did_not_run(shipped: Path, tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str],
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "COUNT", 2)
+    monkeypatch.setattr(building.precision, "decide", never)  # the engine's manifest knows
+    code, out, err = run(capsys, NAME, "--verify", "--out", shipped, "--json", tmp_path / "figures.json")
+    assert code == 0 and err == f"comparing {NAME}.compact …\n"
+    for runtime in ("torch fp16", "onnxruntime, stored file", "onnxruntime, typed fp16", "openvino f32"):
+        assert f"| {NAME}.compact | {runtime}" in out
+    data = json.loads((tmp_path / "figures.json").read_text())
+    ran = {r["runtime"]: r for r in data["results"] if not r["skipped"]}
+    assert ran["onnxruntime, stored file"]["figures"][0]["value"] > ran["torch fp16"]["figures"][0]["value"] > 45
+    assert all(r["kept"] and not r["broken"] for r in ran.values())
+    assert len(data["results"]) == 8 and "torch fp16" in ran  # 4 on the CPU; 2 flavours, with graphs and without
+
+    def doubled(*_: Any) -> tuple[tasks.Figure, ...]:
+        return (tasks.Figure("PSNR in the hole, dB", 40.0, 45.0, 1.8),)
+    monkeypatch.setattr(tasks, "compare", doubled)
+    monkeypatch.setattr("build_engines.verify.runtimes", lambda made, order: [
+        ("twice as bright", lambda: nullcontext(lambda feed: {"pixels": feed["crops"] * np.nan}))])
+    code, out, err = run(capsys, NAME, "--verify", "--out", shipped)
+    assert code == 1 and "**beyond the limit**" in out and "NaN or infinite: black, white" in out
+    assert f"error: {NAME}.compact on twice as bright breaks a limit" in err
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtface.config import PipelineConfig
 from rtface.errors import BackendError, InputError, ModelFileError
 from rtface.inference import EngineSpec, TensorSpec, available_backends, nvidia, open_engine
 from rtface.inference import tensorrt as backend
 from rtface.inference.manifest import FORMAT, build_command, find_engine, read_manifest, runs_on, stem
 from rtface.inference.tensorrt import MAX_SHAPES, TensorRtEngine
+from rtface.pipeline import Pipeline
 from tests.inference.fake_nvidia import CudaError, FakeCuda, FakeTensorRt
 
 SPEC = EngineSpec("tiny", "compact", (TensorSpec("crops", ("N", 3, 4, 4)), TensorSpec("mask", ("N", 1, 4, 4))),
@@ -321,6 +323,22 @@ def test_a_build_that_fails_says_why(tmp_path: Path, cuda: FakeCuda, monkeypatch
                         lambda command, **_: subprocess.CompletedProcess(command, 1, "", "error: disk full"))
     with pytest.raises(BackendError, match="could not be built: error: disk full.*try it by hand: python -m"):
         engine_of(tmp_path, rebuild=True)
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "rtx"])
+def test_a_run_asks_for_engines_as_it_is_configured(name: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def start(spec: EngineSpec, **options: Any) -> None:
+        asked.append((spec.name, options))
+        raise BackendError("far enough")
+    monkeypatch.setattr(backend, "TensorRtEngine", start)
+    monkeypatch.setattr("rtface.inference.engine.available_backends", lambda: ("onnx", "tensorrt", "rtx"))
+    with pytest.raises(BackendError, match="far enough"):
+        Pipeline(PipelineConfig(backend=name, precision="f32", rebuild_engines=True, meshes=False))
+    assert asked == [("detector", {"flavour": name, "precision": "f32", "rebuild": True})]
+    with pytest.raises(InputError, match="rebuild_engines: got 'yes'"):
+        PipelineConfig(rebuild_engines="yes")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 0}', "\xff"])
