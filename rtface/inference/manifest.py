@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any, Final, Literal
 
 from rtface.errors import BackendError, ModelFileError
 from rtface.inference.spec import EngineSpec
-from rtface.paths import engines
+from rtface.paths import WEIGHTS, engines
 
 FORMAT: Final = 1
 """Of the manifest; a file of another format is stale."""
@@ -69,12 +70,12 @@ def stem(name: str, profile: str, precision: str, sm: str, flavour: str, version
 
 def build_command(name: str, profile: str, flavour: str, precision: str = "fp16", *, folder: Path | None = None,
                   sm: str = "", batch: str = DEFAULT_BATCH, weights: Path | None = None) -> str:
-    """What to type to make an engine."""
+    """What to type to make an engine; folders are left out where they are the usual ones."""
     parts = [f"python -m build_engines {name} --flavour {flavour} --precision {precision} --batch {batch} "
              f"--profile {profile}"]
     parts += [f"--sm {sm}"] if sm else []
-    parts += [f"--weights {weights}"] if weights is not None else []
-    parts += [f"--out {folder}"] if folder is not None else []
+    parts += [f"--weights {shlex.quote(str(weights))}"] if weights not in (None, WEIGHTS) else []
+    parts += [f"--out {shlex.quote(str(folder))}"] if folder not in (None, engines()) else []
     return " ".join(parts)
 
 

@@ -8,6 +8,7 @@ a shape's first call, stays valid and is replayed afterwards.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import subprocess
 import sys
 import weakref
@@ -287,7 +288,7 @@ def _build(spec: EngineSpec, flavour: Flavour, precision: str, folder: Path | No
     """Build an engine in another process, which may load torch."""
     weights = None if spec.path is None else spec.path.parent
     command = build_command(spec.name, spec.profile, flavour, precision, folder=folder, weights=weights)
-    done = subprocess.run([sys.executable, *command.split()[1:], "--rebuild"], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, *shlex.split(command)[1:], "--rebuild"], capture_output=True, text=True,
                           check=False)
     if done.returncode:
         raise BackendError(f"engine {spec.name}: it could not be built: {done.stderr.strip()[-2000:]}; try it by hand: "

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rtface import paths
 from rtface.config import PipelineConfig
 from rtface.errors import BackendError, InputError, ModelFileError
 from rtface.inference import EngineSpec, TensorSpec, available_backends, nvidia, open_engine
 from rtface.inference import tensorrt as backend
 from rtface.inference.manifest import FORMAT, build_command, find_engine, read_manifest, runs_on, stem
 from rtface.inference.tensorrt import MAX_SHAPES, TensorRtEngine
+from rtface.paths import WEIGHTS
 from rtface.pipeline import Pipeline
 from tests.inference.fake_nvidia import CudaError, FakeCuda, FakeTensorRt
 
@@ -356,6 +358,24 @@ def test_a_renamed_engine_is_not_taken(tmp_path: Path) -> None:
     other = path.rename(tmp_path / path.name.replace("sm89", "sm86"))
     with pytest.raises(ModelFileError, match="the file was renamed"):
         read_manifest(other)
+
+
+def test_commands_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTFACE_ENGINES", str(tmp_path))
+    plain = "python -m build_engines tiny --flavour rtx --precision fp16 --batch 1:4:8 --profile compact"
+    assert build_command("tiny", "compact", "rtx", folder=tmp_path, weights=WEIGHTS) == plain
+    other = build_command("tiny", "compact", "rtx", folder=Path("/my engines"), sm="86", weights=Path("w"))
+    assert other == f"{plain} --sm 86 --weights w --out '/my engines'"
+
+
+def test_engines_lie_in_the_checkout_or_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RTFACE_ENGINES", raising=False)
+    monkeypatch.setenv("RTFACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "rtface")
+    assert paths.engines() == tmp_path / "cache" / "engines"
+    (tmp_path / "engines").mkdir()
+    (tmp_path / "engines" / "README.md").write_text("")
+    assert paths.engines() == tmp_path / "engines"
 
 
 @pytest.mark.parametrize(("sm", "capability", "runs"), [
