@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -13,38 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtface import paths
 from rtface.config import PipelineConfig
 from rtface.errors import BackendError, InputError, ModelFileError
-from rtface.inference import EngineSpec, TensorSpec, available_backends, nvidia, open_engine
+from rtface.inference import EngineSpec, available_backends, nvidia, open_engine
 from rtface.inference import tensorrt as backend
-from rtface.inference.manifest import FORMAT, build_command, find_engine, read_manifest, runs_on, stem
+from rtface.inference.manifest import build_command
 from rtface.inference.tensorrt import MAX_SHAPES, TensorRtEngine
-from rtface.paths import WEIGHTS
 from rtface.pipeline import Pipeline
+from tests.inference.engine_files import SPEC, write_engine
 from tests.inference.fake_nvidia import CudaError, FakeCuda, FakeTensorRt
-
-SPEC = EngineSpec("tiny", "compact", (TensorSpec("crops", ("N", 3, 4, 4)), TensorSpec("mask", ("N", 1, 4, 4))),
-                  (TensorSpec("mean", ("N", 2)), TensorSpec("more", ("N",))), sha256="ab" * 32)
-PROFILE = {"crops": [[1, 3, 4, 4], [2, 3, 4, 4], [4, 3, 4, 4]], "mask": [[1, 1, 4, 4], [2, 1, 4, 4], [4, 1, 4, 4]]}
-
-
-def write_engine(folder: Path, *, flavour: str = "tensorrt", version: str = "9.9.9", sm: str = "sm86",
-                 precision: str = "fp16", weights: str = "ab" * 32, **content: Any) -> Path:
-    """An engine for the fake and its manifest; the json's path."""
-    data = {"inputs": {"crops": ["N", 3, 4, 4], "mask": ["N", 1, 4, 4]}, "outputs": {"mean": ["N", 2], "more": ["N"]},
-            "profiles": [PROFILE]} | content
-    path = folder / f"{stem('tiny', 'compact', precision, sm, flavour, version)}.json"
-    engine = json.dumps(data).encode()
-    path.with_suffix(".engine").write_bytes(engine)
-    shapes = {name: dict(zip(("min", "opt", "max"), sizes, strict=True)) for name, sizes in PROFILE.items()}
-    path.write_text(json.dumps({
-        "format": FORMAT, "name": "tiny", "profile": "compact", "precision": precision, "flavour": flavour,
-        "version": version, "sm": sm, "weights_sha256": weights, "untrained": False, "profiles": [shapes],
-        "engine_sha256": hashlib.sha256(engine).hexdigest()}))
-    for file in (folder, path, path.with_suffix(".engine")):
-        file.chmod(file.stat().st_mode & ~0o022)
-    return path
 
 
 @pytest.fixture
@@ -341,47 +316,6 @@ def test_a_run_asks_for_engines_as_it_is_configured(name: Any, monkeypatch: pyte
     assert asked == [("detector", {"flavour": name, "precision": "f32", "rebuild": True})]
     with pytest.raises(InputError, match="rebuild_engines: got 'yes'"):
         PipelineConfig(rebuild_engines="yes")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 0}', "\xff"])
-def test_broken_manifests_are_told_and_passed_over(tmp_path: Path, cuda: FakeCuda, text: str) -> None:
-    path = write_engine(tmp_path)
-    path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ModelFileError, match="does not describe an engine"):
-        read_manifest(path)
-    with pytest.raises(ModelFileError, match="build it here with"):
-        find_engine(SPEC, "tensorrt", version="9.9.9", capability=86, precisions=("fp16",), folder=tmp_path)
-
-
-def test_a_renamed_engine_is_not_taken(tmp_path: Path) -> None:
-    path = write_engine(tmp_path, sm="sm89")
-    other = path.rename(tmp_path / path.name.replace("sm89", "sm86"))
-    with pytest.raises(ModelFileError, match="the file was renamed"):
-        read_manifest(other)
-
-
-def test_commands_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RTFACE_ENGINES", str(tmp_path))
-    plain = "python -m build_engines tiny --flavour rtx --precision fp16 --batch 1:4:8 --profile compact"
-    assert build_command("tiny", "compact", "rtx", folder=tmp_path, weights=WEIGHTS) == plain
-    other = build_command("tiny", "compact", "rtx", folder=Path("/my engines"), sm="86", weights=Path("w"))
-    assert other == f"{plain} --sm 86 --weights w --out '/my engines'"
-
-
-def test_engines_lie_in_the_checkout_or_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RTFACE_ENGINES", raising=False)
-    monkeypatch.setenv("RTFACE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "rtface")
-    assert paths.engines() == tmp_path / "cache" / "engines"
-    (tmp_path / "engines").mkdir()
-    (tmp_path / "engines" / "README.md").write_text("")
-    assert paths.engines() == tmp_path / "engines"
-
-
-@pytest.mark.parametrize(("sm", "capability", "runs"), [
-    ("sm86", 86, True), ("sm86", 89, False), ("sm80+sm120", 120, True), ("any", 86, True), ("any", 75, False)])
-def test_which_gpu_an_engine_runs_on(sm: str, capability: int, runs: bool) -> None:
-    assert runs_on(sm, capability) is runs
 
 
 @pytest.mark.parametrize(("flavour", "command"), [("tensorrt", r"rtface\[gpu\]"), ("rtx", r"rtface\[rtx\]")])
