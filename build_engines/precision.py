@@ -26,9 +26,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 aten = torch.ops.aten
-TARGET: Final = 0.4
+TARGET: Final = 0.2
 """Of a limit that the whole network may use up on the measured inputs; the rest is for inputs that were not seen."""
-SHARES: Final = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
+SHARES: Final = (0.05, 0.02, 0.01, 0.005)
 """Of a limit that one layer may use up in float16, tried in this order."""
 RANGE: Final = 65504 / 4
 """Largest value a float16 layer may give on the measured inputs."""
