@@ -57,7 +57,7 @@ def extreme(spec: EngineSpec, seed: int = SEED) -> Iterator[tuple[str, Feed]]:
         feed = {}
         for tensor in spec.inputs:
             shape = [{"N": 1, "H": 192, "W": 256}.get(s, 1) if isinstance(s, str) else s for s in tensor.shape]
-            feed[tensor.name] = np.ascontiguousarray(np.broadcast_to(_extreme(name, shape, rng), shape), np.float32)
+            feed[tensor.name] = np.array(np.broadcast_to(_extreme(name, shape, rng), shape), np.float32, order="C")
         yield name, feed
 
 

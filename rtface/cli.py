@@ -26,7 +26,7 @@ app.command("doctor")(doctor)
 Formats = Annotated[list[str] | None, typer.Option(
     "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
 Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
-Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|torch", help="What runs the networks.")]
+Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|torch|tensorrt|rtx", help="What runs the networks.")]
 Precision = Annotated[str, typer.Option(metavar="auto|f32|int8", help="f32: never bfloat16 (OpenVINO) or float16 "
                                         "(torch); int8: networks made by python -m build_engines.quantize.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: 1 for compact networks, else "

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from rtface.errors import InputError
 
 Profile = Literal["compact", "paper"]
-Backend = Literal["auto", "onnx", "openvino", "torch"]
+Backend = Literal["auto", "onnx", "openvino", "torch", "tensorrt", "rtx"]
 Precision = Literal["auto", "f32", "int8"]
 Recipe = Literal["contour", "mask", "off"]
 
@@ -179,6 +179,8 @@ class PipelineConfig:
     precision: Precision = "auto"
     """``f32`` pins float32 on backends that would use bfloat16 or float16; ``int8``: networks made by
     ``python -m build_engines.quantize``."""
+    rebuild_engines: bool = False
+    """Build compiled engines that are missing or stale, instead of telling the command that does."""
     threads: int | None = None
     """Threads of an engine; None: 1 for compact networks, else one per physical core, at most 8."""
     meshes: bool = True
@@ -193,6 +195,7 @@ class PipelineConfig:
         _choice(self, "profile", get_args(Profile))
         _choice(self, "precision", get_args(Precision))
         _choice(self, "meshes", (True, False))
+        _choice(self, "rebuild_engines", (True, False))
         if self.threads is not None:
             _whole(self, "threads", 1)
         for name, kind in _PARTS.items():

@@ -17,3 +17,12 @@ def cache() -> Path:
     if root := os.environ.get("RTFACE_CACHE"):
         return Path(root)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rtface"
+
+
+def engines() -> Path:
+    """Folder of compiled engines: ``$RTFACE_ENGINES``, else ``engines`` of the checkout that this package runs from,
+    else ``engines`` in :func:`cache`. It is not created here."""
+    if root := os.environ.get("RTFACE_ENGINES"):
+        return Path(root)
+    checkout = PACKAGE.parent
+    return checkout / "engines" if (checkout / "engines" / "README.md").is_file() else cache() / "engines"

@@ -107,7 +107,7 @@ class Pipeline:
             self.choice = choose_backend(config.profile, backend=config.backend, threads=config.threads,
                                          precision=config.precision, fallback=name)
         engine = open_engine(name, config.profile, backend=cast(Backend, self.choice.backend), threads=config.threads,
-                             precision=config.precision)
+                             precision=config.precision, rebuild=config.rebuild_engines)
         self._opened.append(engine)
         return engine
 

@@ -53,10 +53,11 @@ THIRD_PARTY = {
     "onnx": {"evaluate/features.py", "train"},
     "onnxscript": {"train"},
     "anny": {"synth"},
-    "tensorrt": {"inference/tensorrt.py", "doctor/child.py"},
-    "tensorrt_rtx": {"inference/tensorrt.py", "doctor/child.py"},
+    "tensorrt": {"inference/nvidia.py", "doctor/child.py"},
+    "tensorrt_rtx": {"inference/nvidia.py", "doctor/child.py"},
+    "tensorrt_rtx_bindings": {"inference/nvidia.py", "doctor/child.py"},
     "cupy": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py", "doctor/child.py"},
-    "cuda": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
+    "cuda": {"ops/cuda.py", "inference/nvidia.py", "stream", "render/interop.py"},
     "moderngl": {"render"},
     "av": {"io"},
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
@@ -132,8 +133,8 @@ def test_third_party_packages_stay_where_they_belong(package: str) -> None:
 
 
 def test_optional_packages_are_imported_lazily() -> None:
-    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "cupy", "cuda", "pythonosc", "websockets",
-                "pyvirtualcam"}
+    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cupy", "cuda", "pythonosc",
+                "websockets", "pyvirtualcam"}
     wrong = []
     for path in sources():
         if part_of(path) in DEVELOPMENT | {"evaluate", "bench"}:

@@ -161,7 +161,7 @@ def test_wrong_usage_is_exit_code_2() -> None:
 
 
 def test_backends_that_do_not_exist_are_told(tmp_path: Path, video: Path) -> None:
-    result = rtface("convert", video, tmp_path / "out", "--backend", "tensorrt")
+    result = rtface("convert", video, tmp_path / "out", "--backend", "cuda")
     assert result.exit_code == 1 and "expected auto or one of onnx, openvino" in result.stderr
     assert not (tmp_path / "out").exists()  # nothing is begun before everything is there
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, get_args
+from typing import Protocol, Self, cast, get_args
 
 from rtface.config import Backend, Precision
 from rtface.errors import BackendError, InputError
+from rtface.inference.manifest import Flavour
 from rtface.inference.probe import PROBED, Choice, choose
 from rtface.inference.spec import EngineSpec, read_spec
 from rtface.inference.threads import default_threads
@@ -17,7 +18,9 @@ from rtface.types import Array
 
 _MODULES: dict[str, tuple[str, str]] = {"onnx": ("onnxruntime", "pip install onnxruntime"),
                                         "openvino": ("openvino", "pip install 'rtface[openvino]'"),
-                                        "torch": ("torch", "pip install 'rtface[torch]'")}
+                                        "torch": ("torch", "pip install 'rtface[torch]'"),
+                                        "tensorrt": ("tensorrt", "pip install 'rtface[gpu]'"),
+                                        "rtx": ("tensorrt_rtx_bindings", "pip install 'rtface[rtx]'")}
 
 
 class Engine(Protocol):
@@ -85,22 +88,24 @@ def choose_backend(profile: str = "compact", *, backend: Backend = "auto", threa
 
 
 def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto", threads: int | None = None,
-                precision: Precision = "auto", folder: Path | None = None) -> Engine:
+                precision: Precision = "auto", folder: Path | None = None, rebuild: bool = False) -> Engine:
     """Load the network ``name`` and make it ready on a backend.
 
-    backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`).
+    backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`); ``tensorrt`` and
+    ``rtx`` take a compiled engine (``python -m build_engines``).
     threads: None takes 1 for compact networks, else one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
     computes in float32) and float16 on a GPU (torch), ``f32`` pins float32,
     ``int8`` takes the forms made by ``python -m build_engines.quantize``, see :mod:`rtface.inference.int8`.
     folder: where the weights are; None takes the shipped ones.
+    rebuild: build a compiled engine that is missing or stale, instead of telling the command that does.
 
-    InputError on a wrong option, BackendError when the backend is not there, ModelFileError when the weights are
-    missing, damaged or not what their json says.
+    InputError on a wrong option, BackendError when the backend is not there, ModelFileError when weights or engine are
+    missing, damaged, stale or not what their json says.
     """
     choice = choose_backend(profile, backend=backend, threads=threads, precision=precision, folder=folder,
                             fallback=name)
-    return _open(choice.backend, read_spec(name, profile, folder=folder), threads, precision)
+    return _open(choice.backend, read_spec(name, profile, folder=folder), threads, precision, rebuild)
 
 
 def _present(profile: str, folder: Path | None) -> list[str]:
@@ -108,11 +113,11 @@ def _present(profile: str, folder: Path | None) -> list[str]:
     return [name for name in PROBED if ((WEIGHTS if folder is None else folder) / f"{name}.{profile}.json").is_file()]
 
 
-def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precision) -> Engine:
+def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precision, rebuild: bool = False) -> Engine:
     if precision == "int8":
-        if backend == "torch":
-            raise BackendError("backend torch: got --precision int8, expected auto or f32; INT8 networks run on onnx "
-                               "and openvino")
+        if backend not in ("onnx", "openvino"):
+            raise BackendError(f"backend {backend}: got --precision int8, expected auto or f32; INT8 networks run on "
+                               f"onnx and openvino")
         from rtface.inference.int8 import int8_spec
         spec = int8_spec(spec)
     if backend == "openvino":
@@ -121,5 +126,8 @@ def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precis
     if backend == "torch":
         from rtface.inference.torch import TorchEngine
         return TorchEngine(spec, threads=threads, precision=precision)
+    if backend in ("tensorrt", "rtx"):
+        from rtface.inference.tensorrt import TensorRtEngine
+        return TensorRtEngine(spec, flavour=cast(Flavour, backend), precision=precision, rebuild=rebuild)
     from rtface.inference.onnx import OnnxEngine
     return OnnxEngine(spec, threads=threads)

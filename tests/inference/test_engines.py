@@ -168,7 +168,7 @@ def test_a_spec_without_a_file_cannot_be_verified() -> None:
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
-    ({"backend": "tensorrt"}, BackendError, "got 'tensorrt'.*expected auto or one of onnx, openvino.*installed here"),
+    ({"backend": "cuda"}, BackendError, "got 'cuda'.*expected auto or one of onnx, openvino.*installed here"),
     ({"backend": "cupy"}, BackendError, "got 'cupy'"),
     ({"threads": 0}, InputError, "threads: got 0"),
     ({"precision": "f8"}, InputError, "precision: got 'f8'"),
