@@ -36,6 +36,8 @@ LAYERS: dict[str, set[str]] = {
     "stream": CORE,
     "io": CORE | {"geometry"},  # only its rotations: mesh files have axes of their own
     "render": MODEL,
+    "machine": set(),
+    "figures": CORE,
     "report": CORE | {"stream"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
@@ -50,7 +52,7 @@ DEVELOPMENT = {"nets", "losses", "synth", "train"}
 
 THIRD_PARTY = {
     "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py"},
-    "onnx": {"train"},
+    "onnx": {"train", "bench/graph_cost.py"},
     "onnxscript": {"train"},
     "anny": {"synth"},
     "tensorrt": {"inference/tensorrt.py"},
@@ -62,8 +64,10 @@ THIRD_PARTY = {
     "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
     "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
     "openvino": {"inference/openvino.py", "bench"},
-    "typer": {"cli.py", "synth/commands.py"},
+    "typer": {"cli.py", "synth/commands.py", "bench/commands.py"},
     "rich": {"cli.py"},
+    "nvtx": {"bench/nvtx_ranges.py"},
+    "pynvml": {"bench/gpu_sensors.py"},
 }
 """Who may import a package, as folders or files of rtface."""
 

@@ -24,12 +24,12 @@ from typing import Any, Final
 import numpy as np
 
 from rtface.errors import InputError
-from rtface.evaluate.curves import Curve, Plot
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Paster, hidden_landmarks
 from rtface.evaluate.report import Cell, Report, Table, percent
+from rtface.figures.plot import Curve, Plot
 from rtface.geometry import boxes_from_landmarks, rotation_matrices
 from rtface.morphable import MorphableModel
 from rtface.synth.head import NOT_FACE_REGIONS

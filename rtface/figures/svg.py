@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from rtface.evaluate.curves import Curve, Plot
+from rtface.figures.plot import Curve, Plot
 
 WIDTH, HEIGHT = 520, 320
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 26, 44
