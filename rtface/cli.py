@@ -12,6 +12,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from rtface import __version__
+from rtface.bench.commands import app as bench_app
 from rtface.errors import RenderError, RtfaceError
 from rtface.synth.commands import app as synth_app
 
@@ -20,6 +21,7 @@ app = typer.Typer(name="rtface", no_args_is_help=True, add_completion=False, pre
 weights_app = typer.Typer(no_args_is_help=True, help="The networks that rtface ships.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(synth_app, name="synth")
+app.add_typer(bench_app, name="bench")
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Formats = Annotated[list[str] | None, typer.Option(

@@ -28,6 +28,14 @@ class Table:
                            for cell, w, left in zip(row, widths, words, strict=True)).rstrip() for row in text]
         return "\n".join([self.title, lines[0], "-" * len(lines[0]), *lines[1:]])
 
+    def markdown(self) -> str:
+        """The title in bold and a table of GitHub's Markdown."""
+        words = [all(isinstance(row[k], str) and not str(row[k])[:1].isdigit() for row in self.rows)
+                 for k in range(len(self.columns))]
+        rows = [list(self.columns), ["---" if word else "---:" for word in words],
+                *([_cell(cell).replace("|", "\\|") for cell in row] for row in self.rows)]
+        return "\n".join([f"**{self.title}**", "", *("| " + " | ".join(row) + " |" for row in rows)])
+
 
 def plain(value: Any) -> Any:
     """Nested values that JSON can hold: floats with 5 decimals, NaN and infinity as None."""

@@ -6,6 +6,7 @@ from rtface.io.glb import GlbModel, GlbSink
 from rtface.io.image_folder import ImageSource, read_picture
 from rtface.io.journal import Journal, JournalFrame, JournalWriter, read_journal
 from rtface.io.mesh_files import MeshSequenceSink
+from rtface.io.paced_source import Pace, PacedSource
 from rtface.io.run_folder import RunFolder
 from rtface.io.sinks import NullSink, Sink
 from rtface.io.source import Source, SourceInfo
@@ -26,6 +27,8 @@ __all__ = [
     "MeshSequenceSink",
     "NpzSink",
     "NullSink",
+    "Pace",
+    "PacedSource",
     "RunFolder",
     "Sink",
     "Source",

@@ -1,0 +1,126 @@
+"""``rtface bench``: latency and throughput of the pipeline, of each network, and comparisons for CI."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+DEFAULT = "run"
+"""What ``rtface bench`` does when no other command is named."""
+
+
+class BenchGroup(TyperGroup):
+    """``rtface bench VIDEO`` means ``rtface bench run VIDEO``, ``--compare`` the command compare."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name in where it was left out."""
+        if args and args[0] == "--compare":
+            args = ["compare", *args[1:]]
+        elif not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [DEFAULT, *args]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
+
+app = typer.Typer(cls=BenchGroup, help="Latency and speed: `rtface bench [VIDEO]` measures the pipeline (command run).",
+                  epilog="Kernels: python -m rtface.bench.ops. The face factory: python -m rtface.bench.synth.")
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the JSON line to this file.")]
+
+
+@app.command()
+def run(
+    video: Annotated[Path | None, typer.Argument(help="Video to play to the pipelines again and again; without one "
+                                                      "rtface draws a clip.")] = None,
+    backend: Annotated[str, typer.Option(help="What runs the networks; several as a,b; all: those installed.")]
+    = "auto",
+    precision: Annotated[str, typer.Option(help="auto, f32; several as a,b.")] = "auto",
+    profile: Annotated[str, typer.Option(help="compact, paper; several as a,b.")] = "compact",
+    recipe: Annotated[str, typer.Option(help="mask, contour, off; several as a,b.")] = "mask",
+    faces: Annotated[str, typer.Option(help="Faces in the picture, as 1,2,4,8; of a VIDEO how many are followed.")]
+    = "1",
+    streams: Annotated[str, typer.Option(help="Cameras at the same time, as 1,4,16.")] = "1",
+    duration: Annotated[float, typer.Option(help="Seconds at the camera's rate per case.")] = 20.0,
+    rounds: Annotated[int, typer.Option(help="Turns in which the cases are measured.")] = 8,
+    fps: Annotated[float, typer.Option(help="Of the simulated cameras.")] = 30.0,
+    threads: Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most "
+                                                     "8.")] = None,
+    render: Annotated[bool, typer.Option("--render", help="Also draw the meshes over the frames.")] = False,
+    warm_up: Annotated[float, typer.Option(help="Longest warm-up per case, s.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Of the clip that rtface draws.")] = 11,
+    json_file: JsonFile = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write a page with distributions, time-lines and "
+                                                                  "where the time goes.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown.")] = None,
+    trace_file: Annotated[Path | None, typer.Option("--trace", help="Write a Chrome trace, for ui.perfetto.dev.")]
+    = None,
+    nvtx: Annotated[bool, typer.Option("--nvtx", help="Stages as NVTX ranges, for Nsight Systems.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables; the JSON line alone.")]
+    = False,
+) -> None:
+    """Measure the pipeline: latency from capture to result, throughput, drops. The last line is one JSON document."""
+    from contextlib import ExitStack
+
+    from rtface.bench import document, tables
+    from rtface.bench.gpu_sensors import open_gpu_sensors
+    from rtface.bench.nvtx_ranges import NvtxRanges
+    from rtface.bench.options import BenchOptions
+    from rtface.bench.run import Bench
+    from rtface.inference import available_backends
+    from rtface.io import write_atomic
+
+    backends = available_backends() if backend == "all" else _words(backend)
+    options = BenchOptions(video=video, backends=backends, precisions=_words(precision), profiles=_words(profile),
+                           recipes=_words(recipe), faces=_numbers("--faces", faces),
+                           streams=_numbers("--streams", streams), duration_s=duration, rounds=rounds, fps=fps,
+                           threads=threads, render=render, warm_up_s=warm_up, seed=seed)
+    with ExitStack() as stack:
+        sensors = open_gpu_sensors()
+        if sensors is not None:
+            stack.enter_context(sensors)
+        bench = stack.enter_context(Bench(options, watch=NvtxRanges() if nvtx else None, sensors=sensors,
+                                          progress=_silent if quiet else _say))
+        result = bench.run()
+    short = document.build_document(result)
+    if json_file is not None or html_file is not None:
+        whole = document.build_document(result, samples=True)
+        if json_file is not None:
+            write_atomic(json_file, (document.json_line(whole) + "\n").encode())
+        if html_file is not None:
+            from rtface.bench.page import write_bench_page
+
+            write_atomic(html_file, write_bench_page(whole).encode())
+    if markdown_file is not None:
+        write_atomic(markdown_file, (tables.markdown(short) + "\n").encode())
+    if trace_file is not None:
+        from rtface.bench.trace import write_trace
+
+        write_trace(trace_file, result)
+    print(("" if quiet else tables.text(short) + "\n") + document.json_line(short))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    from rtface.errors import InputError
+
+    try:
+        return tuple(dict.fromkeys(int(word) for word in _words(text)))
+    except ValueError as exc:
+        raise InputError(f"{option}: got {text!r}, expected whole numbers as 1,2,4") from exc
+
+
+def _say(line: str) -> None:
+    print(f"rtface: {line}", file=sys.stderr)
+
+
+def _silent(line: str) -> None:
+    """Quiet."""
+
+

@@ -1,0 +1,189 @@
+"""One stretch of one case: pipelines over simulated cameras, and when every frame was where."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rtface.bench.conditions import Usage, UsageMeter
+from rtface.bench.options import SETTLE_FRAMES
+from rtface.config import PipelineConfig
+from rtface.io import Source
+from rtface.morphable import MorphableModel
+from rtface.pipeline import Pipeline
+from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context
+from rtface.stream import Observers, Span, SpanRecorder, StageObserver
+from rtface.types import FrameResult
+
+SOURCE: Final = "source"
+Show = Callable[[FrameResult], None]
+"""Draws a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameTimes:
+    """When one frame was where, ``time.monotonic_ns``; everything from capture to the picture adds up."""
+
+    index: int
+    captured_ns: int
+    ready_ns: int
+    """The source handed it over: arrived, decoded."""
+    started_ns: int
+    """The first stage began with it."""
+    finished_ns: int
+    """The last stage was done."""
+    delivered_ns: int
+    """The result reached the thread that asked for it."""
+    shown_ns: int
+    """It was drawn; ``delivered_ns`` when nothing draws."""
+    stages: Mapping[str, float]
+    """ms of each stage, without those inside it."""
+    faces: int
+
+    @property
+    def end_to_end_ms(self) -> float:
+        """From the capture clock to the result, drawn if it is drawn."""
+        return (self.shown_ns - self.captured_ns) / 1e6
+
+    def parts_ms(self) -> dict[str, float]:
+        """What the time went to, in order; the sum is :attr:`end_to_end_ms`."""
+        inside = sum(self.stages.values())
+        parts = {SOURCE: (self.ready_ns - self.captured_ns) / 1e6, "queue": (self.started_ns - self.ready_ns) / 1e6,
+                 **self.stages, "rest": (self.finished_ns - self.started_ns) / 1e6 - inside,
+                 "handover": (self.delivered_ns - self.finished_ns) / 1e6}
+        if self.shown_ns != self.delivered_ns:
+            parts["render"] = (self.shown_ns - self.delivered_ns) / 1e6
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One stretch of a case: what its streams gave, without the first frames of each."""
+
+    frames: Sequence[Sequence[FrameTimes]]
+    """Per stream."""
+    expected: int
+    """Frames that the cameras delivered and that count."""
+    dropped: int
+    """Of them, those that were never worked on."""
+    usage: Usage
+    spans: Sequence[Sequence[Span]] = field(default=(), repr=False)
+    """Per stream, of all frames; for traces."""
+
+    @property
+    def fps(self) -> float | None:
+        """Results per second, of all streams together; None with fewer than two in a stream."""
+        rates = [(len(stream) - 1) * 1e9 / (stream[-1].delivered_ns - stream[0].delivered_ns)
+                 for stream in self.frames if len(stream) > 1]
+        return sum(rates) if len(rates) == len(self.frames) else None
+
+    @property
+    def all_frames(self) -> list[FrameTimes]:
+        """Of all streams."""
+        return [one for stream in self.frames for one in stream]
+
+
+class Lane:
+    """A pipeline whose stages are watched; a context manager that closes it."""
+
+    def __init__(self, config: PipelineConfig, model: MorphableModel | None, watch: StageObserver | None = None,
+                 **options: Any) -> None:
+        """watch: one more observer; options: for :class:`Pipeline`."""
+        self.recorder = SpanRecorder()
+        observer = self.recorder if watch is None else Observers(watch, self.recorder)
+        self.pipeline = Pipeline(config, model=model, observer=observer, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.pipeline.close()
+
+
+def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: bool, show: Show | None = None,
+                  settle: int = SETTLE_FRAMES) -> Block:
+    """Run one pipeline per source at the same time, to the sources' ends, and take the times; sources are closed.
+
+    live: frames that come while a pipeline is busy are dropped, oldest first. show: draws each result, one stream
+    only. What fails in any stream is raised here, after all of them have ended.
+    """
+    outcomes: list[tuple[list[FrameTimes], int, int, list[Span]] | BaseException | None] = [None] * len(lanes)
+
+    def work(k: int) -> None:
+        try:
+            with sources[k]:
+                outcomes[k] = _consume(lanes[k], sources[k], live, show, settle)
+        except BaseException as exc:  # noqa: BLE001  raised below, in the caller's thread
+            outcomes[k] = exc
+
+    meter = UsageMeter()
+    threads = [threading.Thread(target=work, args=(k,), name=f"rtface-stream-{k}") for k in range(1, len(lanes))]
+    for thread in threads:
+        thread.start()
+    work(0)
+    for thread in threads:
+        thread.join()
+    usage = meter.stop()
+    done = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        assert outcome is not None
+        done.append(outcome)
+    return Block([d[0] for d in done], sum(d[1] for d in done), sum(d[2] for d in done), usage, [d[3] for d in done])
+
+
+def _consume(lane: Lane, source: Source, live: bool, show: Show | None,
+             settle: int) -> tuple[list[FrameTimes], int, int, list[Span]]:
+    """Times of the frames that count, how many should have come, how many of them were dropped, and all spans."""
+    lane.recorder.spans = []
+    taken: list[tuple[Any, ...]] = []  # fields of FrameTimes, without those that the spans tell
+    with lane.pipeline.run(source, live=live) as run:
+        for result in run:
+            delivered_ns = shown_ns = time.monotonic_ns()
+            if show is not None:
+                show(result)
+                shown_ns = time.monotonic_ns()
+            stages = {name: ms for name, ms in result.timings_ms.items() if name != SOURCE}
+            taken.append((result.frame.index, result.frame.captured_ns, delivered_ns, shown_ns, stages,
+                          len(result.tracks)))
+    spans = lane.recorder.spans
+    ready = {span.frame: span.end_ns for span in spans if span.name == SOURCE}
+    started: dict[int, int] = {}
+    finished: dict[int, int] = {}
+    for span in spans:
+        if span.name != SOURCE:
+            started[span.frame] = min(started.get(span.frame, span.start_ns), span.start_ns)
+            finished[span.frame] = max(finished.get(span.frame, 0), span.end_ns)
+    frames = [FrameTimes(index, captured, ready[index], started[index], finished[index], *rest)
+              for index, captured, *rest in taken if index >= settle]
+    expected = sum(1 for index in ready if index >= settle)
+    return frames, expected, expected - len(frames), spans
+
+
+@contextmanager
+def drawing(height: int, width: int) -> Iterator[Show]:
+    """Meshes over frames of this size, headless, read back as a picture; in this thread only.
+
+    RenderError without OpenGL.
+    """
+    with ExitStack() as stack:
+        context = stack.enter_context(headless_context())
+        renderer = stack.enter_context(MeshRenderer(context, height, width))
+        style = Style(opacity=0.85)
+
+        def show(result: FrameResult) -> None:
+            if result.mesh is not None and len(result.mesh):
+                renderer.render_overlay(result.frame.pixels, faces_from_mesh(result.mesh, result.coefficients),
+                                        style=style)
+
+        yield show
+
+
+__all__ = ["SOURCE", "Block", "FrameTimes", "Lane", "Show", "drawing", "measure_block"]

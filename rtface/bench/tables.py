@@ -1,0 +1,132 @@
+"""The benchmark's document as tables, for the terminal, for Markdown and for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rtface.figures.table import Cell, Table
+
+_NUMBERS: Final = ("min", "p50", "p90", "p95", "p99", "max", "jitter")
+FEW: Final = 100
+"""With fewer frames a p99 is hardly more than the longest time."""
+
+
+def all_tables(document: Mapping[str, Any]) -> list[Table]:
+    """The overview, then each case's latency, then ratios; empty ones are left out."""
+    cases = document["cases"]
+    tables = [overview(document), *(latency(case, document["settings"]["fps"]) for case in cases),
+              *(free_stages(case) for case in cases if case["free"]), ratios(document), served(document)]
+    return [table for table in tables if table.rows]
+
+
+def overview(document: Mapping[str, Any]) -> Table:
+    """One row per case."""
+    rows: list[list[Cell]] = []
+    for case in document["cases"]:
+        paced, free, gpu = case["paced"], case["free"] or {}, case["gpu"] or {}
+        whole = paced["end_to_end_ms"] or {}
+        rows.append([_variant(case), case["faces"], case["streams"], paced["faces_seen"], whole.get("p50"),
+                     whole.get("p95"), whole.get("p99"), whole.get("jitter"), _share(paced["dropped_share"]),
+                     free.get("fps"), paced["usage"]["cores"], paced["usage"]["memory_mb"],
+                     paced["usage"]["package_watts"], gpu.get("utilisation_percent"), gpu.get("watts")])
+    columns = ("case", "faces", "streams", "seen", "p50 ms", "p95", "p99", "jitter", "dropped %", "most fps", "cores",
+               "memory MB", "CPU W", "GPU %", "GPU W")
+    fps = document["settings"]["fps"]
+    return _without_empty(Table(f"From capture to result at {fps:g} fps, and without waiting", columns, rows),
+                          keep=12)
+
+
+def latency(case: Mapping[str, Any], fps: float) -> Table:
+    """What the time from capture to result of one case goes to, ms."""
+    paced = case["paced"]
+    rows: list[list[Cell]] = []
+    if paced["end_to_end_ms"]:
+        for name, times in [*paced["parts_ms"].items(), ("end to end", {**paced["end_to_end_ms"], "share": 1.0})]:
+            rows.append([name, times["count"], *(times[q] for q in _NUMBERS), _share(times["share"], 1)])
+    return Table(f"Latency at {fps:g} fps, ms: {case['label']}", ("part", "frames", *_NUMBERS, "share %"), rows)
+
+
+def free_stages(case: Mapping[str, Any]) -> Table:
+    """Work per frame without waiting, ms."""
+    free = case["free"]
+    rows: list[list[Cell]] = []
+    if free["work_ms"]:
+        for name, times in [*free["stages_ms"].items(), ("all stages", free["work_ms"])]:
+            rows.append([name, times["count"], *(times[q] for q in _NUMBERS)])
+    rate = f"{free['fps']:.1f} fps" if free["fps"] else "no frames"
+    return Table(f"Without waiting, ms: {case['label']}, {rate}", ("stage", "frames", *_NUMBERS), rows)
+
+
+def ratios(document: Mapping[str, Any]) -> Table:
+    """Against the first variant."""
+    labels = {case["key"]: case["label"] for case in document["cases"]}
+    names = {"end_to_end_ms": "latency", "work_ms": "work"}
+    rows = [[labels[r["case"]], labels[r["against"]], names[r["figure"]], f"{r['ratio']:.3f}",
+             f"{r['low']:.3f}..{r['high']:.3f}"] for r in document["ratios"]]
+    return Table("Time of a case divided by that of another (95 % interval, rounds in turns)",
+                 ("case", "against", "of", "ratio", "95 %"), rows)
+
+
+def served(document: Mapping[str, Any]) -> Table:
+    """Cameras at a time."""
+    rows = [[one["variant"], one["served"], ", ".join(str(n) for n in one["tried"])]
+            for one in document["streams_served"] if len(one["tried"]) > 1]
+    return Table(f"Cameras of {document['settings']['fps']:g} fps served without drops",
+                 ("variant", "most", "tried"), rows)
+
+
+def notes(document: Mapping[str, Any]) -> list[str]:
+    """What a reader should know before believing the figures."""
+    lines = [f"warning: {line}" for line in document["warnings"]]
+    for case in document["cases"]:
+        seen, whole = case["paced"]["faces_seen"], case["paced"]["end_to_end_ms"]
+        if whole is None:
+            lines.append(f"{case['label']}: no result within a round")
+            continue
+        if document["settings"]["video"] is None and seen < case["faces"] - 0.5:
+            lines.append(f"{case['label']}: on average only {seen:.1f} faces were followed")
+        if whole["count"] < FEW:
+            lines.append(f"{case['label']}: {whole['count']} frames are few for a p99; measure longer")
+    return lines
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """Everything for the terminal."""
+    parts = [str(table) for table in all_tables(document)]
+    return "\n\n".join([*parts, *(["\n".join(lines)] if (lines := notes(document)) else []), conditions(document)])
+
+
+def markdown(document: Mapping[str, Any]) -> str:
+    """Everything for a page of the docs."""
+    parts = [table.markdown() for table in all_tables(document)]
+    lines = [f"- {line}" for line in notes(document)]
+    return "\n\n".join([conditions(document), *parts, *(["\n".join(lines)] if lines else [])])
+
+
+def conditions(document: Mapping[str, Any]) -> str:
+    """Machine, commit and load in a sentence."""
+    machine, state = document["machine"], document["conditions"]
+    usage = [case["paced"]["usage"]["other_cores"] for case in document["cases"]]
+    known = [value for value in usage if value is not None]
+    others = f"; other programs used {sum(known) / len(known):.2f} cores meanwhile" if known else ""
+    engines = "; ".join(dict.fromkeys(case["engine"] for case in document["cases"]))
+    return (f"{machine['processor']}, {machine['cores']} cores, commit {machine['commit'] or 'unknown'}, "
+            f"{machine['date']}, load average before the run {state['load_average_1min']}, niceness "
+            f"{state['niceness']}{others}. {engines}. {document['settings']['width']}×"
+            f"{document['settings']['height']} px, {document['settings']['rounds']} rounds, "
+            f"{document['settings']['duration_s']:g} s per case.")
+
+
+def _variant(case: Mapping[str, Any]) -> str:
+    return " ".join(case[name] for name in ("backend", "precision", "profile", "recipe"))
+
+
+def _share(value: float | None, digits: int = 2) -> Cell:
+    return None if value is None else f"{100 * value:.{digits}f}"
+
+
+def _without_empty(table: Table, keep: int) -> Table:
+    """Without the columns from ``keep`` on in which every cell is empty."""
+    kept = [k for k in range(len(table.columns)) if k < keep or any(row[k] is not None for row in table.rows)]
+    return Table(table.title, tuple(table.columns[k] for k in kept), [[row[k] for k in kept] for row in table.rows])
