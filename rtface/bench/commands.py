@@ -13,6 +13,10 @@ DEFAULT = "run"
 """What ``rtface bench`` does when no other command is named."""
 
 
+SLOWER = 3
+"""Exit code of a comparison that found something slower."""
+
+
 class BenchGroup(TyperGroup):
     """``rtface bench VIDEO`` means ``rtface bench run VIDEO``, ``--compare`` the command compare."""
 
@@ -101,6 +105,66 @@ def run(
 
         write_trace(trace_file, result)
     print(("" if quiet else tables.text(short) + "\n") + document.json_line(short))
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="Written by rtface bench --json.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="The same, of the newer program.")],
+    tolerance: Annotated[float, typer.Option(help="Share by which a time may grow.")] = 0.05,
+    json_file: JsonFile = None,
+) -> None:
+    """Say what got slower beyond noise. Exit code 0: nothing; 3: something did; 1: the files cannot be compared.
+
+    Slower: with 95 % confidence over all figures together, more than the tolerance above A (Welch's interval of the
+    rounds, Bonferroni), and by at least 0.1 ms. The last line is one JSON document.
+    """
+    from rtface.bench import compare as comparing
+    from rtface.bench.document import json_line, read_document
+    from rtface.figures.table import plain
+    from rtface.io import write_atomic
+
+    comparison = comparing.compare(read_document(before), read_document(after), tolerance)
+    line = json_line(plain(comparison.document()))
+    if json_file is not None:
+        write_atomic(json_file, (line + "\n").encode())
+    print(f"{comparison.text()}\n{line}")
+    if comparison.slower:
+        raise typer.Exit(SLOWER)
+
+
+@app.command()
+def engines(
+    names: Annotated[list[str] | None, typer.Argument(help="Networks. Default: all that are shipped.")] = None,
+    backend: Annotated[str, typer.Option(help="Several as a,b; all: those installed.")] = "all",
+    precision: Annotated[str, typer.Option(help="auto, f32; several as a,b.")] = "auto",
+    profile: Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")] = "compact",
+    batch: Annotated[str, typer.Option(help="Faces at once, as 1,4,8.")] = "1,4,8",
+    duration: Annotated[float, typer.Option(help="Seconds per network and batch.")] = 2.0,
+    rounds: Annotated[int, typer.Option(help="Turns of the backends.")] = 5,
+    threads: Annotated[int | None, typer.Option(help="Threads of a network.")] = None,
+    json_file: JsonFile = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table as Markdown.")] = None,
+) -> None:
+    """Measure each network alone: latency, throughput, GFLOP/s and the share of the roofline."""
+    from rtface.bench import engines as networks
+    from rtface.bench.document import json_line
+    from rtface.figures.table import plain
+    from rtface.inference import available_backends
+    from rtface.io import write_atomic
+
+    backends = available_backends() if backend == "all" else _words(backend)
+    options = networks.EngineOptions(names=tuple(names or ()), profile=profile, backends=backends,
+                                     precisions=_words(precision), batches=_numbers("--batch", batch),
+                                     duration_s=duration, rounds=rounds, threads=threads)
+    document = plain(networks.bench_engines(options, progress=_say))
+    table, line = networks.engine_table(document), json_line(document)
+    if json_file is not None:
+        write_atomic(json_file, (line + "\n").encode())
+    if markdown_file is not None:
+        write_atomic(markdown_file, (table.markdown() + "\n").encode())
+    notes = [*(f"warning: {text}" for text in document["warnings"]), *document["notes"]]
+    print("\n".join([str(table), *([""] * bool(notes)), *notes, line]))
 
 
 def _words(text: str) -> tuple[str, ...]:

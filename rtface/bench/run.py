@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from rtface.bench.clips import Clips
 from rtface.bench.conditions import busy_warnings, describe_conditions
 from rtface.bench.measure import Block, Lane, drawing, measure_block
-from rtface.bench.options import BenchOptions, Case
+from rtface.bench.options import SETTLE_FRAMES, BenchOptions, Case
 from rtface.io import PacedSource
 from rtface.io.paced_source import Pace
 from rtface.machine import describe_machine
@@ -137,9 +137,9 @@ class Bench:
         medians: list[float] = []
         self._progress(f"warming up {case.label}")
         for lane in lanes[1:]:
-            self._block([lane], case, "off", min(WINDOW_S, self.options.warm_up_s) / 4)
-        while not stable and (time.monotonic() - start < self.options.warm_up_s or not medians):
-            window = self._block(lanes[:1], case, "off", min(WINDOW_S, self.options.warm_up_s))
+            self._block([lane], case, "off", min(WINDOW_S, self.options.warm_up_s) / 4, settle=0)
+        while not stable and time.monotonic() - start < self.options.warm_up_s:
+            window = self._block(lanes[:1], case, "off", min(WINDOW_S, self.options.warm_up_s), settle=0)
             if times := [sum(frame.stages.values()) for frame in window.all_frames]:
                 medians.append(statistics.median(times))
             last = medians[-3:]
@@ -161,7 +161,8 @@ class Bench:
     def _pace(self) -> Pace:
         return "camera" if self.options.video is None else "decoder"
 
-    def _block(self, lanes: Sequence[Lane], case: Case, pace: Pace, seconds: float) -> Block:
+    def _block(self, lanes: Sequence[Lane], case: Case, pace: Pace, seconds: float,
+               settle: int = SETTLE_FRAMES) -> Block:
         """Streams begin one after the other within the time of a frame, as cameras that know nothing of each other."""
         fps = self.options.fps
         sources = [PacedSource(self._clips.open(case.faces), fps=fps, seconds=seconds, pace=pace,
@@ -169,8 +170,8 @@ class Bench:
         live = pace != "off"
         if live and self.options.render and case.streams == 1:
             with drawing(*self._clips.shape) as show:
-                return measure_block(lanes, sources, live=live, show=show)
-        return measure_block(lanes, sources, live=live)
+                return measure_block(lanes, sources, live=live, show=show, settle=settle)
+        return measure_block(lanes, sources, live=live, settle=settle)
 
     def _lanes_of(self, case: Case) -> list[Lane]:
         """Pipelines are opened once per variant and number of faces, and shared by the numbers of streams."""
