@@ -74,7 +74,8 @@ def _paced(blocks: Sequence[Block], samples: bool) -> dict[str, Any]:
         "frames": expected, "dropped": dropped, "dropped_share": dropped / expected if expected else None,
         "rounds_dropped_share": [b.dropped / b.expected for b in blocks if b.expected],
         "faces_seen": float(np.mean(faces)) if faces else None, "usage": _usage(blocks),
-        "end_to_end_ms": None, "parts_ms": {}}
+        "end_to_end_ms": None, "parts_ms": {}, "networks_ms": {},
+        "device_ms": _device(blocks)}
     if not faces:
         return out
     whole = [[frame.end_to_end_ms for frame in one] for one in frames]
@@ -83,6 +84,9 @@ def _paced(blocks: Sequence[Block], samples: bool) -> dict[str, Any]:
     out["end_to_end_ms"] = Distribution.of(whole).document(samples)
     out["parts_ms"] = {name: {**Distribution.of(rounds).document(samples),
                               "share": sum(sum(r) for r in rounds) / total} for name, rounds in parts.items()}
+    networks = _by_name([[frame.networks for frame in one] for one in frames])
+    out["networks_ms"] = {name: {**Distribution.of(rounds).document(samples),
+                                 "share": sum(sum(r) for r in rounds) / total} for name, rounds in networks.items()}
     if samples:
         out["timelines"] = [[[round((frame.captured_ns - stream[0].captured_ns) / 1e9, 4),
                               round(frame.end_to_end_ms, 3)] for frame in stream]
@@ -100,6 +104,12 @@ def _free(blocks: Sequence[Block], samples: bool) -> dict[str, Any]:
             "work_ms": Distribution.of(work).document(samples) if any(work) else None,
             "interval_ms": Distribution.of([g.tolist() for g in gaps]).document(False) if rates else None,
             "stages_ms": {name: Distribution.of(rounds).document(samples) for name, rounds in stages.items()}}
+
+
+def _device(blocks: Sequence[Block]) -> dict[str, float]:
+    """Mean ms per result."""
+    names = dict.fromkeys(name for block in blocks for name in block.device_ms)
+    return {name: float(np.mean([block.device_ms.get(name, 0.0) for block in blocks])) for name in names}
 
 
 def _by_name(rounds: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, list[list[float]]]:

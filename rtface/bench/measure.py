@@ -12,11 +12,14 @@ from typing import Any, Final, Self
 
 from rtface.bench.conditions import Usage, UsageMeter
 from rtface.bench.options import SETTLE_FRAMES
+from rtface.bench.watched_engine import PREFIX, WatchedEngine, with_frames
 from rtface.config import PipelineConfig
+from rtface.inference import Engine, open_engine
 from rtface.io import Source
 from rtface.morphable import MorphableModel
-from rtface.pipeline import Pipeline
+from rtface.pipeline import NETWORKS, Pipeline
 from rtface.render import MeshRenderer, Style, faces_from_mesh, headless_context
+from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
 from rtface.stream import Observers, Span, SpanRecorder, StageObserver
 from rtface.types import FrameResult
 
@@ -44,6 +47,8 @@ class FrameTimes:
     stages: Mapping[str, float]
     """ms of each stage, without those inside it."""
     faces: int
+    networks: Mapping[str, float] = field(default_factory=dict)
+    """ms in each network, which its stages' times include."""
 
     @property
     def end_to_end_ms(self) -> float:
@@ -74,6 +79,9 @@ class Block:
     usage: Usage
     spans: Sequence[Sequence[Span]] = field(default=(), repr=False)
     """Per stream, of all frames; for traces."""
+    device_ms: Mapping[str, float] = field(default_factory=dict)
+    """Mean ms per result that engines spent in copies and on a device of their own, by the names they tell: upload
+    ``h2d``, ``compute``, ``d2h``. Empty where engines do not tell, as on a CPU."""
 
     @property
     def fps(self) -> float | None:
@@ -89,21 +97,42 @@ class Block:
 
 
 class Lane:
-    """A pipeline whose stages are watched; a context manager that closes it."""
+    """A pipeline whose stages and networks are watched; a context manager that closes it."""
 
     def __init__(self, config: PipelineConfig, model: MorphableModel | None, watch: StageObserver | None = None,
-                 **options: Any) -> None:
-        """watch: one more observer; options: for :class:`Pipeline`."""
+                 engines: Mapping[str, Engine] | None = None) -> None:
+        """watch: one more observer; engines: instead of those that the configuration names, closed with the lane."""
         self.recorder = SpanRecorder()
         observer = self.recorder if watch is None else Observers(watch, self.recorder)
-        self.pipeline = Pipeline(config, model=model, observer=observer, **options)
+        with ExitStack() as stack:
+            self.engines: list[WatchedEngine] = []
+            for name in (*NETWORKS, *DEOCCLUSION[config.occlusion.recipe]):
+                engine = (engines or {}).get(name) or open_engine(
+                    name, config.profile, backend=config.backend, threads=config.threads, precision=config.precision)
+                self.engines.append(stack.enter_context(WatchedEngine(engine, observer)))
+            self.pipeline = stack.enter_context(Pipeline(
+                config, model=model, observer=observer, engines={e.spec.name: e for e in self.engines}))
+            self._stack = stack.pop_all()
+
+    def device_ms(self) -> dict[str, float]:
+        """Sums over all runs since the last call."""
+        total: dict[str, float] = {}
+        for engine in self.engines:
+            told, engine.device_ms = engine.device_ms, []
+            for name, value in (item for one in told for item in one.items()):
+                total[name] = total.get(name, 0.0) + value
+        return total
+
+    def close(self) -> None:
+        """Close the pipeline and its engines."""
+        self._stack.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        self.pipeline.close()
+        self.close()
 
 
 def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: bool, show: Show | None = None,
@@ -122,6 +151,8 @@ def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: boo
         except BaseException as exc:  # noqa: BLE001  raised below, in the caller's thread
             outcomes[k] = exc
 
+    for lane in lanes:
+        lane.device_ms()
     meter = UsageMeter()
     threads = [threading.Thread(target=work, args=(k,), name=f"rtface-stream-{k}") for k in range(1, len(lanes))]
     for thread in threads:
@@ -136,7 +167,12 @@ def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: boo
             raise outcome
         assert outcome is not None
         done.append(outcome)
-    return Block([d[0] for d in done], sum(d[1] for d in done), sum(d[2] for d in done), usage, [d[3] for d in done])
+    results = max(sum(len({s.frame for s in d[3] if s.name != SOURCE and s.frame >= 0}) for d in done), 1)
+    device: dict[str, float] = {}
+    for name, total in (item for lane in lanes for item in lane.device_ms().items()):
+        device[name] = device.get(name, 0.0) + total / results
+    return Block([d[0] for d in done], sum(d[1] for d in done), sum(d[2] for d in done), usage, [d[3] for d in done],
+                 device)
 
 
 def _consume(lane: Lane, source: Source, live: bool, show: Show | None,
@@ -153,7 +189,12 @@ def _consume(lane: Lane, source: Source, live: bool, show: Show | None,
             stages = {name: ms for name, ms in result.timings_ms.items() if name != SOURCE}
             taken.append((result.frame.index, result.frame.captured_ns, delivered_ns, shown_ns, stages,
                           len(result.tracks)))
-    spans = lane.recorder.spans
+    spans = with_frames(lane.recorder.spans)
+    networks: dict[int, dict[str, float]] = {}
+    for span in spans:
+        if span.name.startswith(PREFIX):
+            of_frame, name = networks.setdefault(span.frame, {}), span.name.removeprefix(PREFIX)
+            of_frame[name] = of_frame.get(name, 0.0) + (span.end_ns - span.start_ns) / 1e6
     ready = {span.frame: span.end_ns for span in spans if span.name == SOURCE}
     started: dict[int, int] = {}
     finished: dict[int, int] = {}
@@ -161,8 +202,9 @@ def _consume(lane: Lane, source: Source, live: bool, show: Show | None,
         if span.name != SOURCE:
             started[span.frame] = min(started.get(span.frame, span.start_ns), span.start_ns)
             finished[span.frame] = max(finished.get(span.frame, 0), span.end_ns)
-    frames = [FrameTimes(index, captured, ready[index], started[index], finished[index], *rest)
-              for index, captured, *rest in taken if index >= settle]
+    frames = [FrameTimes(index, captured, ready[index], started[index], finished[index], delivered, shown, stages,
+                         faces, networks.get(index, {}))
+              for index, captured, delivered, shown, stages, faces in taken if index >= settle]
     expected = sum(1 for index in ready if index >= settle)
     return frames, expected, expected - len(frames), spans
 

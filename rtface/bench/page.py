@@ -34,6 +34,7 @@ def write_bench_page(document: Mapping[str, Any]) -> str:
     fps = document["settings"]["fps"]
     warnings = "".join(f'<p class="failed">{html.escape(line)}</p>' for line in tables.notes(document))
     parts = [warnings, table_html(tables.overview(document)),
+             table_html(tables.split(document)),
              *(table_html(t) for t in (tables.ratios(document), tables.served(document)) if t.rows)]
     if cases:
         parts += ["<h2>Latency</h2>", *(svg.draw(plot) for plot in _distributions(cases, fps))]

@@ -87,21 +87,20 @@ class Bench:
     """Owns pipelines and clips for a benchmark; a context manager."""
 
     def __init__(self, options: BenchOptions, *, clips: Clips | None = None, watch: StageObserver | None = None,
-                 sensors: Sensors | None = None, progress: Progress = lambda line: None,
-                 **pipeline_options: Any) -> None:
+                 sensors: Sensors | None = None, model: MorphableModel | None = None,
+                 progress: Progress = lambda line: None) -> None:
         """clips: to look at instead of those that the options name; watch: told of all stages; sensors: of a GPU;
-        pipeline_options: for every :class:`rtface.pipeline.Pipeline`.
+        model: None loads the shipped one.
         """
         self.options = options
         self._watch, self._sensors, self._progress = watch, sensors, progress
-        self._pipeline_options = pipeline_options
         self._stack = ExitStack()
         self._lanes: dict[tuple[object, ...], list[Lane]] = {}
         self._conditions = describe_conditions()
         if clips is None and options.video is None:
             progress("drawing the clip")
         self._clips = clips or Clips(options.video, options.seed)
-        self._model = pipeline_options.pop("model", None) or MorphableModel.load()
+        self._model = model or MorphableModel.load()
 
     def __enter__(self) -> Bench:
         self._stack.__enter__()
@@ -177,7 +176,7 @@ class Bench:
         """Pipelines are opened once per variant and number of faces, and shared by the numbers of streams."""
         lanes = self._lanes.setdefault((*case.variant, case.faces), [])
         while len(lanes) < case.streams:
-            lane = Lane(self.options.config(case), self._model, self._watch, **self._pipeline_options)
+            lane = Lane(self.options.config(case), self._model, self._watch)
             lanes.append(self._stack.enter_context(lane))
         return lanes[:case.streams]
 

@@ -15,7 +15,7 @@ FEW: Final = 100
 def all_tables(document: Mapping[str, Any]) -> list[Table]:
     """The overview, then each case's latency, then ratios; empty ones are left out."""
     cases = document["cases"]
-    tables = [overview(document), *(latency(case, document["settings"]["fps"]) for case in cases),
+    tables = [overview(document), split(document), *(latency(case, document["settings"]["fps"]) for case in cases),
               *(free_stages(case) for case in cases if case["free"]), ratios(document), served(document)]
     return [table for table in tables if table.rows]
 
@@ -37,12 +37,34 @@ def overview(document: Mapping[str, Any]) -> Table:
                           keep=12)
 
 
+def split(document: Mapping[str, Any]) -> Table:
+    """Mean ms per frame: waiting, networks, everything else that the CPU does, and what devices tell."""
+    rows: list[list[Cell]] = []
+    device = list(dict.fromkeys(name for case in document["cases"] for name in case["paced"]["device_ms"]))
+    for case in document["cases"]:
+        paced = case["paced"]
+        if paced["end_to_end_ms"] is None:
+            continue
+        whole = paced["end_to_end_ms"]["mean"]
+        parts = {name: times["share"] * whole for name, times in paced["parts_ms"].items()}
+        networks = sum(times["share"] for times in paced["networks_ms"].values()) * whole
+        outside = {name: parts.pop(name, None) for name in ("source", "queue", "handover", "render")}
+        rows.append([case["label"], outside["source"], outside["queue"], networks, sum(parts.values()) - networks,
+                     outside["handover"], outside["render"], whole,
+                     *(paced["device_ms"].get(name) for name in device)])
+    columns = ("case", "source", "queue", "networks", "host", "handover", "render", "all",
+               *(f"of networks: {name}" for name in device))
+    return _without_empty(Table("Where a frame's time goes, mean ms", columns, rows), keep=5)
+
+
 def latency(case: Mapping[str, Any], fps: float) -> Table:
     """What the time from capture to result of one case goes to, ms."""
     paced = case["paced"]
     rows: list[list[Cell]] = []
     if paced["end_to_end_ms"]:
-        for name, times in [*paced["parts_ms"].items(), ("end to end", {**paced["end_to_end_ms"], "share": 1.0})]:
+        networks = [(f"(network {name})", times) for name, times in paced["networks_ms"].items()]
+        whole = ("end to end", {**paced["end_to_end_ms"], "share": 1.0})
+        for name, times in [*paced["parts_ms"].items(), *networks, whole]:
             rows.append([name, times["count"], *(times[q] for q in _NUMBERS), _share(times["share"], 1)])
     return Table(f"Latency at {fps:g} fps, ms: {case['label']}", ("part", "frames", *_NUMBERS, "share %"), rows)
 

@@ -31,7 +31,8 @@ def frame(index: int, latency_ms: float, *, at_ms: float | None = None, work_ms:
     work = latency_ms - 4 if work_ms is None else work_ms
     stages = {"track": 0.4 * work, "regress": 0.6 * work}
     end = captured + round(latency_ms * 1e6)
-    return FrameTimes(index, captured, captured + 1_000_000, captured + 2_000_000, end - 1_000_000, end, end, stages, 1)
+    return FrameTimes(index, captured, captured + 1_000_000, captured + 2_000_000, end - 1_000_000, end, end, stages, 1,
+                      {"landmarks": 0.3 * work})
 
 
 def invented(scale: float = 1.0, *, seed: int = 0, rounds: int = 8, frames: int = 60, noise: float = 0.15,

@@ -21,12 +21,14 @@ from rtface.bench.document import SCHEMA_FILE, build_document, read_document
 from rtface.bench.measure import Block, Lane, measure_block
 from rtface.bench.options import SETTLE_FRAMES, BenchOptions, Case
 from rtface.bench.run import Bench, BenchResult
+from rtface.bench.watched_engine import UNKNOWN_FRAME, with_frames
 from rtface.cli import app
 from rtface.config import PipelineConfig
 from rtface.errors import BackendError, InputError, RenderError
 from rtface.inference import FakeEngine
 from rtface.io import PacedSource
 from rtface.morphable import MorphableModel
+from rtface.stream import Span
 from tests import blobs
 from tests.bench.benchmarks import QUICK, document, painted_clips
 
@@ -60,7 +62,7 @@ def paced_block(model: MorphableModel, *, streams: int = 1, seconds: float = 1.0
         return measure_block(lanes, sources, live=True, settle=settle)
     finally:
         for lane in lanes:
-            lane.pipeline.close()
+            lane.close()
 
 
 def test_the_parts_of_a_frame_add_up_to_its_latency(model: MorphableModel) -> None:
@@ -74,6 +76,33 @@ def test_the_parts_of_a_frame_add_up_to_its_latency(model: MorphableModel) -> No
         assert all(value >= 0 for name, value in parts.items()), parts
         assert frame.captured_ns <= frame.ready_ns <= frame.started_ns <= frame.finished_ns <= frame.delivered_ns
         assert frame.faces == 1
+
+
+def test_time_in_networks_is_told_apart_from_the_rest_of_their_stages(model: MorphableModel) -> None:
+    block = paced_block(model, landmarks=slow("landmarks", 0.008), segment=slow("segment", 0.005))
+    for frame in block.all_frames:
+        assert set(frame.networks) - {"detector"} == {"landmarks", "segment", "regressor"}
+        assert frame.networks["landmarks"] >= 8 and frame.networks["segment"] >= 5
+        assert frame.stages["track"] > frame.networks["landmarks"]
+        assert sum(frame.networks.values()) < sum(frame.stages.values())
+    assert block.device_ms == {}
+
+
+def test_what_engines_tell_of_their_device_is_summed_per_frame(model: MorphableModel) -> None:
+    class Device(FakeEngine):
+        def times_ms(self) -> dict[str, float]:
+            return {"h2d": 0.5, "compute": 2.0}
+
+    engines = {name: Device(blobs.SPECS[name], blobs.FUNCTIONS[name]) for name in ("segment", "regressor")}
+    block = paced_block(model, seconds=0.5, **engines)
+    assert block.device_ms == pytest.approx({"h2d": 1.0, "compute": 4.0}, rel=1e-6)
+
+
+def test_networks_outside_of_any_stage_keep_no_frame() -> None:
+    network = Span("network a", UNKNOWN_FRAME, 12, 13, "t")
+    spans = [network._replace(start_ns=5, end_ns=6), network, network._replace(thread="other"),
+             Span("inner", 3, 11, 14, "t"), Span("outer", 3, 10, 15, "t")]
+    assert [s.frame for s in with_frames(spans)] == [UNKNOWN_FRAME, 3, UNKNOWN_FRAME, 3, 3]
 
 
 def test_a_stage_that_takes_longer_shows_in_its_own_row(model: MorphableModel) -> None:
@@ -111,11 +140,11 @@ def test_what_fails_in_any_stream_is_raised_and_no_thread_stays(model: Morphable
 @pytest.fixture(scope="module")
 def measured(model: MorphableModel) -> BenchResult:
     """Two variants, two loads; fake networks behind both."""
-    import rtface.pipeline
+    import rtface.bench.measure
 
     options = BenchOptions(backends=("onnx", "openvino"), streams=(1, 2), **QUICK)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rtface.pipeline, "open_engine", blobs.open_fake)
+        patch.setattr(rtface.bench.measure, "open_engine", blobs.open_fake)
         with Bench(options, clips=painted_clips(), model=model) as bench:
             return bench.run()
 
@@ -210,7 +239,7 @@ def test_clips_draw_each_number_of_faces_once() -> None:
 
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch, model: MorphableModel) -> Iterator[None]:
-    monkeypatch.setattr("rtface.pipeline.open_engine", blobs.open_fake)
+    monkeypatch.setattr("rtface.bench.measure.open_engine", blobs.open_fake)
     monkeypatch.setattr("rtface.bench.run.Clips", lambda video, seed: painted_clips())
     monkeypatch.setattr("rtface.bench.run.MorphableModel.load", lambda: model)
     yield
