@@ -167,6 +167,40 @@ def engines(
     print("\n".join([str(table), *([""] * bool(notes)), *notes, line]))
 
 
+@app.command()
+def clock(
+    out: Annotated[Path, typer.Argument(help="Video to write (mp4).")],
+    seconds: Annotated[float, typer.Option(help="Length.")] = 60.0,
+    fps: Annotated[float, typer.Option(help="Of the screen that will show it.")] = 60.0,
+) -> None:
+    """Write a video of a clock, to be played before a camera; see glass."""
+    from rtface.bench.glass import write_clock
+
+    write_clock(out, seconds, fps)
+    print(f"wrote {out}")
+
+
+@app.command()
+def glass(
+    recording: Annotated[Path, typer.Argument(help="Recording of a screen that shows the clock of `rtface bench clock` "
+                                                   "and, in the window of a live run, the camera's picture of it.")],
+    every: Annotated[int, typer.Option(help="Read every n-th frame only.")] = 5,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure latency from glass to glass: read both clocks in a recording of the screen."""
+    from rtface.bench.document import json_line
+    from rtface.bench.glass import measure_recording
+    from rtface.figures.table import plain
+    from rtface.io import open_source, write_atomic
+
+    with open_source(recording, every=every) as source:
+        report = measure_recording(source)
+    line = json_line(plain(report.document()))
+    if json_file is not None:
+        write_atomic(json_file, (line + "\n").encode())
+    print(f"{report.table()}\n{line}")
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 

@@ -120,10 +120,13 @@ def text(document: Mapping[str, Any]) -> str:
 
 
 def markdown(document: Mapping[str, Any]) -> str:
-    """Everything for a page of the docs."""
-    parts = [table.markdown() for table in all_tables(document)]
+    """For a page of the docs: all cases in short, the first one in full."""
+    first, fps = document["cases"][0], document["settings"]["fps"]
+    shown = [overview(document), split(document), latency(first, fps), *([free_stages(first)] * bool(first["free"])),
+             ratios(document), served(document)]
     lines = [f"- {line}" for line in notes(document)]
-    return "\n\n".join([conditions(document), *parts, *(["\n".join(lines)] if lines else [])])
+    return "\n\n".join([conditions(document), *(table.markdown() for table in shown if table.rows),
+                        *(["\n".join(lines)] if lines else [])])
 
 
 def conditions(document: Mapping[str, Any]) -> str:
