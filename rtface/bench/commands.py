@@ -40,7 +40,7 @@ JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the JS
 def run(
     video: Annotated[Path | None, typer.Argument(help="Video to play to the pipelines again and again; without one "
                                                       "rtface draws a clip.")] = None,
-    backend: Annotated[str, typer.Option(help="What runs the networks; several as a,b; all: those installed.")]
+    backend: Annotated[str, typer.Option(help="What runs the networks; several as a,b; all: those that work here.")]
     = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32; several as a,b.")] = "auto",
     profile: Annotated[str, typer.Option(help="compact, paper; several as a,b.")] = "compact",
@@ -70,14 +70,15 @@ def run(
     from contextlib import ExitStack
 
     from rtface.bench import document, tables
+    from rtface.bench.engines import usable_backends
     from rtface.bench.gpu_sensors import open_gpu_sensors
     from rtface.bench.nvtx_ranges import NvtxRanges
     from rtface.bench.options import BenchOptions
     from rtface.bench.run import Bench
-    from rtface.inference import available_backends
     from rtface.io import write_atomic
 
-    backends = available_backends() if backend == "all" else _words(backend)
+    say = _silent if quiet else _say
+    backends = usable_backends(_words(profile)[0], say) if backend == "all" else _words(backend)
     options = BenchOptions(video=video, backends=backends, precisions=_words(precision), profiles=_words(profile),
                            recipes=_words(recipe), faces=_numbers("--faces", faces),
                            streams=_numbers("--streams", streams), duration_s=duration, rounds=rounds, fps=fps,
@@ -87,7 +88,7 @@ def run(
         if sensors is not None:
             stack.enter_context(sensors)
         bench = stack.enter_context(Bench(options, watch=NvtxRanges() if nvtx else None, sensors=sensors,
-                                          progress=_silent if quiet else _say))
+                                          progress=say))
         result = bench.run()
     short = document.build_document(result)
     if json_file is not None or html_file is not None:
@@ -136,7 +137,7 @@ def compare(
 @app.command()
 def engines(
     names: Annotated[list[str] | None, typer.Argument(help="Networks. Default: all that are shipped.")] = None,
-    backend: Annotated[str, typer.Option(help="Several as a,b; all: those installed.")] = "all",
+    backend: Annotated[str, typer.Option(help="Several as a,b; all: those that work here.")] = "all",
     precision: Annotated[str, typer.Option(help="auto, f32; several as a,b.")] = "auto",
     profile: Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")] = "compact",
     batch: Annotated[str, typer.Option(help="Faces at once, as 1,4,8.")] = "1,4,8",
@@ -150,10 +151,9 @@ def engines(
     from rtface.bench import engines as networks
     from rtface.bench.document import json_line
     from rtface.figures.table import plain
-    from rtface.inference import available_backends
     from rtface.io import write_atomic
 
-    backends = available_backends() if backend == "all" else _words(backend)
+    backends = networks.usable_backends(profile, _say) if backend == "all" else _words(backend)
     options = networks.EngineOptions(names=tuple(names or ()), profile=profile, backends=backends,
                                      precisions=_words(precision), batches=_numbers("--batch", batch),
                                      duration_s=duration, rounds=rounds, threads=threads)
@@ -162,7 +162,7 @@ def engines(
     if json_file is not None:
         write_atomic(json_file, (line + "\n").encode())
     if markdown_file is not None:
-        write_atomic(markdown_file, (table.markdown() + "\n").encode())
+        write_atomic(markdown_file, (networks.engine_markdown(document) + "\n").encode())
     notes = [*(f"warning: {text}" for text in document["warnings"]), *document["notes"]]
     print("\n".join([str(table), *([""] * bool(notes)), *notes, line]))
 

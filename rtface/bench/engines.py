@@ -15,9 +15,9 @@ from rtface.bench.conditions import UsageMeter, busy_warnings, describe_conditio
 from rtface.bench.graph_cost import GraphCost, graph_cost
 from rtface.bench.statistics import Distribution
 from rtface.config import Backend, Precision
-from rtface.errors import BackendError, InputError
+from rtface.errors import BackendError, InputError, ModelFileError
 from rtface.figures.table import Cell, Table
-from rtface.inference import Engine, EngineSpec, open_engine, shipped_specs, verify_weights
+from rtface.inference import Engine, EngineSpec, available_backends, open_engine, shipped_specs, verify_weights
 from rtface.inference.threads import default_threads
 from rtface.inference.timing import TellsTimes
 from rtface.machine import describe_machine
@@ -27,7 +27,7 @@ SCHEMA: Final = "rtface-bench-engines-1"
 PICTURE: Final = (192, 256)
 """Height and width of the detector's input: a 640×480 frame at its first look."""
 WARM_RUNS: Final = 5
-GEMM_SIDE: Final = 512
+GEMM_SIDE: Final = 384
 COPY_MB: Final = 256
 Progress = Callable[[str], None]
 
@@ -61,21 +61,21 @@ class Peaks:
     """What this machine's CPU can do, measured with NumPy just before."""
 
     gflops: float
-    """Of a float32 matrix product of side :data:`GEMM_SIDE`, with the engine's number of threads."""
+    """Of float32 matrix products of side :data:`GEMM_SIDE`: one thread's, times the engine's number of threads."""
     gbytes_per_s: float
     """Read and written while copying arrays larger than the caches, in one thread."""
 
 
-def measure_peaks(threads: int, repeats: int = 60) -> Peaks:
-    """The best of several tries: others may use the machine at the same time."""
+def measure_peaks(threads: int, repeats: int = 200) -> Peaks:
+    """The best of many short tries, each in one thread: others may use the machine at the same time."""
     rng = np.random.default_rng(0)
     a, b = (rng.random((GEMM_SIDE, GEMM_SIDE), np.float32) for _ in range(2))
     source = np.ones(COPY_MB * 250_000 // 2, np.float32)
-    target = np.empty_like(source)
-    with threadpool_limits(threads, user_api="blas"):
-        product = min(_seconds(lambda: np.matmul(a, b)) for _ in range(repeats))
-    copy = min(_seconds(lambda: np.copyto(target, source)) for _ in range(max(repeats // 5, 1)))
-    return Peaks(2 * GEMM_SIDE**3 / product / 1e9, 2 * source.nbytes / copy / 1e9)
+    target, product = np.empty_like(source), np.empty_like(a)
+    with threadpool_limits(1, user_api="blas"):
+        multiply = min(_seconds(lambda: np.matmul(a, b, out=product)) for _ in range(repeats))
+    copy = min(_seconds(lambda: np.copyto(target, source)) for _ in range(max(repeats // 10, 1)))
+    return Peaks(threads * 2 * GEMM_SIDE**3 / multiply / 1e9, 2 * source.nbytes / copy / 1e9)
 
 
 def example_inputs(spec: EngineSpec, batch: int) -> dict[str, Array]:
@@ -87,6 +87,27 @@ def example_inputs(spec: EngineSpec, batch: int) -> dict[str, Array]:
         shape = [sizes.get(s, 1) if isinstance(s, str) else s for s in tensor.shape]
         out[tensor.name] = rng.random(shape, np.float32).astype(tensor.dtype)
     return out
+
+
+def usable_backends(profile: str, progress: Progress, *, network: str = "landmarks",
+                    open_on: Callable[..., Engine] = open_engine) -> tuple[str, ...]:
+    """Those that are installed and can run a network here; the others are named with the reason.
+
+    A package may be there without what it needs: TensorRT without a GPU or without built engines. BackendError when
+    none is left.
+    """
+    usable = []
+    for backend in available_backends():
+        try:
+            open_on(network, profile, backend=cast(Backend, backend), threads=1).close()
+        except (BackendError, ModelFileError) as exc:
+            progress(f"{backend} is left out: {exc}")
+        else:
+            usable.append(backend)
+    if not usable:
+        raise BackendError(f"--backend all: got none of {', '.join(available_backends()) or 'no backend'} to run "
+                           f"{network}, expected at least one; name it with --backend to see why")
+    return tuple(usable)
 
 
 def bench_engines(options: EngineOptions, *, specs: Sequence[EngineSpec] | None = None,
@@ -118,7 +139,8 @@ def bench_engines(options: EngineOptions, *, specs: Sequence[EngineSpec] | None 
             "settings": {"duration_s": options.duration_s, "rounds": options.rounds, "threads": options.threads,
                          "profile": options.profile, "picture": list(PICTURE)},
             "peaks": {"gflops": peaks.gflops, "gbytes_per_s": peaks.gbytes_per_s,
-                      "how": f"float32 matrix product of side {GEMM_SIDE}; copy of {COPY_MB // 2} MB"},
+                      "how": f"NumPy: float32 matrix product of side {GEMM_SIDE} in one thread, times threads; "
+                             f"copy of {COPY_MB // 2} MB"},
             "engines": results}
 
 
@@ -206,6 +228,17 @@ def engine_table(document: Mapping[str, Any]) -> Table:
              f"{peaks['gbytes_per_s']:.1f} GB/s")
     return Table(title, ("network", "backend", "batch", "min ms", "p50", "p90", "p95", "p99", *told, "runs/s",
                          "items/s", "GFLOP", "MB", "GFLOP/s", "roofline %"), rows)
+
+
+def engine_markdown(document: Mapping[str, Any]) -> str:
+    """For a page of the docs."""
+    machine, state = document["machine"], document["conditions"]
+    where = (f"{machine['processor']}, {machine['cores']} cores, commit {machine['commit'] or 'unknown'}, "
+             f"{machine['date']}, load average before the run {state['load_average_1min']}, niceness "
+             f"{state['niceness']}. {'; '.join(dict.fromkeys(e['engine'] for e in document['engines']))}.")
+    lines = [f"- warning: {line}" for line in document["warnings"]] + [f"- {line}" for line in document["notes"]]
+    return "\n\n".join(["# rtface bench engines, measured", where, engine_table(document).markdown(),
+                        *(["\n".join(lines)] if lines else [])])
 
 
 def _seconds(call: Callable[[], object]) -> float:

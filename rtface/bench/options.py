@@ -123,6 +123,8 @@ class BenchOptions:
 
 SETTLE_FRAMES = 10
 """Frames at the start of each round that do not count: the detector looks for faces there."""
+FREE_SETTLE_FRAMES = 3
+"""The same without waiting, where a slow machine may not get far in a round."""
 
 
 def _chosen(name: str, values: tuple[str, ...], choices: tuple[str, ...]) -> None:

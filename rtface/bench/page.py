@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from rtface.bench import tables
-from rtface.bench.waterfall import draw_waterfall
+from rtface.bench.waterfall import colors_of, draw_waterfall
 from rtface.errors import InputError
 from rtface.figures import svg
 from rtface.figures.page import table_html, write_page
@@ -32,16 +32,16 @@ def write_bench_page(document: Mapping[str, Any]) -> str:
     if any("samples" not in case["paced"]["end_to_end_ms"] for case in cases):
         raise InputError("page: got a document without samples, expected one that rtface bench --json wrote")
     fps = document["settings"]["fps"]
-    warnings = "".join(f'<p class="failed">{html.escape(line)}</p>' for line in tables.notes(document))
-    parts = [warnings, table_html(tables.overview(document)),
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in tables.notes(document))
+    parts = [f'<ul class="failed">{lines}</ul>' if lines else "", table_html(tables.overview(document)),
              table_html(tables.split(document)),
              *(table_html(t) for t in (tables.ratios(document), tables.served(document)) if t.rows)]
     if cases:
         parts += ["<h2>Latency</h2>", *(svg.draw(plot) for plot in _distributions(cases, fps))]
         parts += [svg.draw(plot) for plot in _loads(document)]
-        parts += ["<h2>Where the time goes</h2>", *(draw_waterfall(case["label"],
-                                                                  case["paced"]["parts_ms"],
-                                                                  case["paced"]["end_to_end_ms"]) for case in cases)]
+        colors = colors_of(name for case in cases for name in case["paced"]["parts_ms"])
+        parts += ["<h2>Where the time goes</h2>", *(draw_waterfall(
+            case["label"], case["paced"]["parts_ms"], case["paced"]["end_to_end_ms"], colors) for case in cases)]
         parts += ["<h2>Over time</h2>", *(svg.draw(_timeline(case)) for case in cases)]
     parts += ["<h2>Tables</h2>", *(table_html(table) for table in tables.all_tables(document)[1:])]
     parts += [f'<p class="note">{html.escape(tables.conditions(document))}</p>']
@@ -61,14 +61,17 @@ def _distributions(cases: Sequence[Mapping[str, Any]], fps: float) -> Iterator[P
     yield Plot("Frames that are done within a time", "ms from capture to result", "share of frames",
                [Curve(name, np.percentile(values, 100 * shares).tolist(), shares.tolist())
                 for name, values in samples.items()], x_range=(0.0, _round_up(limit)), y_range=(0.0, 1.0), percent="y")
-    bins = int(np.clip(2 * math.sqrt(min(len(values) for values in samples.values())), 10, BINS))
+    same = {case["label"]: samples[case["label"]] for case in cases
+            if (case["faces"], case["streams"]) == (cases[0]["faces"], cases[0]["streams"])}
+    limit = max(float(np.percentile(values, SHOWN_PERCENT)) for values in same.values())
+    bins = int(np.clip(2 * math.sqrt(min(len(values) for values in same.values())), 10, BINS))
     edges = np.linspace(0, _round_up(limit), bins + 1)
     curves = []
-    for name, values in samples.items():
+    for name, values in same.items():
         heights = np.histogram(values, edges)[0] / len(values)
         curves.append(Curve(name, np.repeat(edges, 2)[1:-1].tolist(), np.repeat(heights, 2).tolist()))
-    yield Plot(f"Histogram, bins of {edges[1]:.2g} ms", f"ms from capture to result at {fps:g} fps", "share of frames",
-               curves, x_range=(0.0, float(edges[-1])), percent="y")
+    yield Plot(f"Histogram of the first load, bins of {edges[1]:.2g} ms", f"ms from capture to result at {fps:g} fps",
+               "share of frames", curves, x_range=(0.0, float(edges[-1])), percent="y")
 
 
 def _round_up(value: float) -> float:

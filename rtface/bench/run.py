@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from rtface.bench.clips import Clips
 from rtface.bench.conditions import busy_warnings, describe_conditions
 from rtface.bench.measure import Block, Lane, drawing, measure_block
-from rtface.bench.options import SETTLE_FRAMES, BenchOptions, Case
+from rtface.bench.options import FREE_SETTLE_FRAMES, SETTLE_FRAMES, BenchOptions, Case
 from rtface.io import PacedSource
 from rtface.io.paced_source import Pace
 from rtface.machine import describe_machine
@@ -123,8 +123,8 @@ class Bench:
         blocks = [block for result in results for block in (*result.paced, *result.free)]
         others = [block.usage.others for block in blocks if block.usage.others is not None]
         warnings = busy_warnings(self._conditions, statistics.mean(others) if others else None, os.cpu_count() or 1)
-        warnings += [f"{result.case.label}: not stable after {result.warm_up.seconds:.0f} s of warm-up"
-                     for result in results if not result.warm_up.stable]
+        if cold := [result.case.label for result in results if not result.warm_up.stable]:
+            warnings.append(f"not stable after {self.options.warm_up_s:g} s of warm-up: {'; '.join(cold)}")
         return BenchResult(self.options, results, describe_machine(), self._conditions, warnings, self._clips.shape,
                            watching_cost_us())
 
@@ -152,7 +152,7 @@ class Bench:
             self._sensors.reset()
         result.paced.append(self._block(lanes, case, self._pace, seconds))
         if case.streams == 1:
-            result.free.append(self._block(lanes, case, "off", seconds / 2))
+            result.free.append(self._block(lanes, case, "off", seconds / 2, FREE_SETTLE_FRAMES))
         if self._sensors is not None and (reading := self._sensors.reading()) is not None:
             result.gpu.append(reading)
 

@@ -31,7 +31,7 @@ def overview(document: Mapping[str, Any]) -> Table:
                      free.get("fps"), paced["usage"]["cores"], paced["usage"]["memory_mb"],
                      paced["usage"]["package_watts"], gpu.get("utilisation_percent"), gpu.get("watts")])
     columns = ("case", "faces", "streams", "seen", "p50 ms", "p95", "p99", "jitter", "dropped %", "most fps", "cores",
-               "memory MB", "CPU W", "GPU %", "GPU W")
+               "process MB", "CPU W", "GPU %", "GPU W")
     fps = document["settings"]["fps"]
     return _without_empty(Table(f"From capture to result at {fps:g} fps, and without waiting", columns, rows),
                           keep=12)
@@ -101,15 +101,13 @@ def served(document: Mapping[str, Any]) -> Table:
 def notes(document: Mapping[str, Any]) -> list[str]:
     """What a reader should know before believing the figures."""
     lines = [f"warning: {line}" for line in document["warnings"]]
-    for case in document["cases"]:
-        seen, whole = case["paced"]["faces_seen"], case["paced"]["end_to_end_ms"]
-        if whole is None:
-            lines.append(f"{case['label']}: no result within a round")
-            continue
-        if document["settings"]["video"] is None and seen < case["faces"] - 0.5:
-            lines.append(f"{case['label']}: on average only {seen:.1f} faces were followed")
-        if whole["count"] < FEW:
-            lines.append(f"{case['label']}: {whole['count']} frames are few for a p99; measure longer")
+    cases = [case for case in document["cases"] if case["paced"]["end_to_end_ms"]]
+    lines += [f"{case['label']}: no result within a round" for case in document["cases"] if case not in cases]
+    drawn = document["settings"]["video"] is None
+    lines += [f"{case['label']}: on average only {case['paced']['faces_seen']:.1f} faces were followed"
+              for case in cases if drawn and case["paced"]["faces_seen"] < case["faces"] - 0.5]
+    if few := [case["label"] for case in cases if case["paced"]["end_to_end_ms"]["count"] < FEW]:
+        lines.append(f"fewer than {FEW} frames, few for a p99; measure longer: {'; '.join(few)}")
     return lines
 
 
@@ -125,8 +123,8 @@ def markdown(document: Mapping[str, Any]) -> str:
     shown = [overview(document), split(document), latency(first, fps), *([free_stages(first)] * bool(first["free"])),
              ratios(document), served(document)]
     lines = [f"- {line}" for line in notes(document)]
-    return "\n\n".join([conditions(document), *(table.markdown() for table in shown if table.rows),
-                        *(["\n".join(lines)] if lines else [])])
+    parts = ["# rtface bench, measured", conditions(document), *(table.markdown() for table in shown if table.rows)]
+    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
 
 
 def conditions(document: Mapping[str, Any]) -> str:

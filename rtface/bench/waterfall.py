@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from rtface.figures.svg import COLORS
@@ -16,11 +16,17 @@ ROW: Final = 24
 TOP: Final = 30
 
 
-def draw_waterfall(title: str, parts: Mapping[str, Mapping[str, Any]], whole: Mapping[str, Any]) -> str:
+def colors_of(names: Iterable[str]) -> dict[str, str]:
+    """One colour per name, for all drawings of a page."""
+    return {name: COLORS[k % len(COLORS)] for k, name in enumerate(dict.fromkeys(names))}
+
+
+def draw_waterfall(title: str, parts: Mapping[str, Mapping[str, Any]], whole: Mapping[str, Any],
+                   colors: Mapping[str, str]) -> str:
     """One ``<svg>`` element: a row per part, each beginning where the one before ends.
 
     Lengths are means over all frames, so that they add up to the mean of the whole (a part that runs in some frames
-    only counts with its share). parts, whole: as in the benchmark's document, ms.
+    only counts with its share). parts, whole: as in the benchmark's document, ms; colors: of :func:`colors_of`.
     """
     scale = (WIDTH - LEFT - RIGHT) / max(whole["mean"], 1e-6)
     height = TOP + ROW * (len(parts) + 1) + 12
@@ -31,8 +37,7 @@ def draw_waterfall(title: str, parts: Mapping[str, Mapping[str, Any]], whole: Ma
     at = 0.0
     for k, (name, times) in enumerate(parts.items()):
         mean = times["share"] * whole["mean"]
-        color = COLORS[k % len(COLORS)]
-        rows.append(_row(name, k, LEFT + at * scale, mean * scale, f"{mean:.2f}", times["p95"], color))
+        rows.append(_row(name, k, LEFT + at * scale, mean * scale, f"{mean:.2f}", times["p95"], colors[name]))
         at += mean
     rows.append(_row("end to end", len(parts), LEFT, at * scale, f"{at:.2f}", whole["p95"], "currentColor"))
     return "\n".join([*rows, "</svg>"])

@@ -16,7 +16,7 @@ nav a { margin-right: 1rem; } h2 { border-top: 2px solid #d5dbe3; padding-top: 1
 table { border-collapse: collapse; margin: .6rem 0 1.4rem; font-size: 13px; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { padding: .18rem .6rem; border-bottom: 1px solid #e4e8ee; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, td.word { text-align: left; } tbody tr:hover { background: #f3f6fa; }
+th:first-child, td:first-child, td.word, th.word { text-align: left; } tbody tr:hover { background: #f3f6fa; }
 .failed { color: #a02020; } figure { margin: .5rem 0; } img { max-width: 100%; }
 pre { overflow-x: auto; font-size: 12px; }
 .note { color: #56606e; max-width: 80ch; }
@@ -39,16 +39,23 @@ def write_page(title: str, body: str, machine: Mapping[str, Any]) -> str:
 
 def table_html(table: Table) -> str:
     """One ``<table>`` element."""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-    rows = "\n".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
+    kinds = [' class="word"' if _is_text(table, k) else "" for k in range(len(table.columns))]
+    head = "".join(f"<th{kind}>{html.escape(column)}</th>" for column, kind in zip(table.columns, kinds, strict=True))
+    rows = "\n".join("<tr>" + "".join(_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+                     for row in table.rows)
     return (f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{rows}"
             f"</tbody></table>")
 
 
-def _cell(cell: Cell) -> str:
+def _is_text(table: Table, column: int) -> bool:
+    """Whether a column holds words, not numbers that are written as text."""
+    cells = [row[column] for row in table.rows if row[column] is not None]
+    return all(isinstance(cell, str) and not cell[:1].isdigit() for cell in cells)
+
+
+def _cell(cell: Cell, kind: str) -> str:
     if cell is None or (isinstance(cell, float) and cell != cell):
-        return "<td>–</td>"
+        return f"<td{kind}>–</td>"
     if isinstance(cell, float):
-        return f"<td>{cell:.2f}</td>"
-    word = ' class="word"' if isinstance(cell, str) and not any(c.isdigit() for c in cell) else ""
-    return f"<td{word}>{html.escape(str(cell))}</td>"
+        return f"<td{kind}>{cell:.2f}</td>"
+    return f"<td{kind}>{html.escape(str(cell))}</td>"

@@ -15,7 +15,15 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
-from rtface.bench.engines import EngineOptions, Peaks, bench_engines, engine_table, example_inputs, measure_peaks
+from rtface.bench.engines import (
+    EngineOptions,
+    Peaks,
+    bench_engines,
+    engine_table,
+    example_inputs,
+    measure_peaks,
+    usable_backends,
+)
 from rtface.bench.graph_cost import graph_cost
 from rtface.cli import app
 from rtface.errors import BackendError, InputError, ModelFileError
@@ -112,6 +120,21 @@ def test_every_batch_is_measured_and_fixed_ones_once() -> None:
     found = bench_engines(EngineOptions(duration_s=0.01, rounds=3, batches=(1, 3), names=("landmarks", "detector")),
                           specs=SPECS, open_on=lambda name, *a, **k: blobs.open_fake(name))
     assert [(e["name"], e["batch"]) for e in found["engines"]] == [("detector", 1), ("landmarks", 1), ("landmarks", 3)]
+
+
+def test_backends_that_do_not_work_here_are_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_some(name: str, profile: str, *, backend: str, threads: int) -> FakeEngine:
+        if backend == "tensorrt":
+            raise BackendError("no GPU")
+        return blobs.open_fake(name)
+
+    said: list[str] = []
+    monkeypatch.setattr("rtface.bench.engines.available_backends", lambda: ("onnx", "tensorrt"))
+    assert usable_backends("compact", said.append, open_on=open_some) == ("onnx",)
+    assert said == ["tensorrt is left out: no GPU"]
+    monkeypatch.setattr("rtface.bench.engines.available_backends", lambda: ("tensorrt",))
+    with pytest.raises(BackendError, match="none of tensorrt"):
+        usable_backends("compact", said.append, open_on=open_some)
 
 
 def test_unknown_networks_and_wrong_options_are_errors() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rtface.bench.options import BenchOptions
 from rtface.bench.page import write_bench_page
-from rtface.bench.waterfall import LEFT, RIGHT, WIDTH, draw_waterfall
+from rtface.bench.waterfall import LEFT, RIGHT, WIDTH, colors_of, draw_waterfall
 from rtface.errors import InputError
 from tests.bench.benchmarks import document
 
@@ -63,7 +63,8 @@ def test_every_drawing_is_well_formed_and_within_its_frame(page: str) -> None:
 
 def test_bars_follow_each_other_and_end_where_the_whole_ends() -> None:
     paced = document(samples=False)["cases"][0]["paced"]
-    root = ElementTree.fromstring(draw_waterfall("a <title>", paced["parts_ms"], paced["end_to_end_ms"]))
+    root = ElementTree.fromstring(draw_waterfall("a <title>", paced["parts_ms"], paced["end_to_end_ms"],
+                                             colors_of(paced["parts_ms"])))
     bars = [(float(r.attrib["x"]), float(r.attrib["width"])) for r in root.iter(f"{SVG}rect")]
     assert len(bars) == len(paced["parts_ms"]) + 1 and bars[0][0] == LEFT
     for (x, width), (after, _) in zip(bars[:-2], bars[1:-1], strict=True):
