@@ -17,8 +17,8 @@ from rtface.bench.clips import Clips
 from rtface.bench.conditions import busy_warnings, describe_conditions
 from rtface.bench.measure import Block, Lane, drawing, measure_block
 from rtface.bench.options import FREE_SETTLE_FRAMES, SETTLE_FRAMES, BenchOptions, Case
-from rtface.io import PacedSource
-from rtface.io.paced_source import Pace
+from rtface.io import SimulatedCamera
+from rtface.io.simulated_camera import Pace
 from rtface.machine import describe_machine
 from rtface.morphable import MorphableModel
 from rtface.stream import SpanRecorder, StageObserver, StageTimer
@@ -164,7 +164,7 @@ class Bench:
                settle: int = SETTLE_FRAMES) -> Block:
         """Streams begin one after the other within the time of a frame, as cameras that know nothing of each other."""
         fps = self.options.fps
-        sources = [PacedSource(self._clips.open(case.faces), fps=fps, seconds=seconds, pace=pace,
+        sources = [SimulatedCamera(self._clips.open(case.faces), fps=fps, seconds=seconds, pace=pace,
                                phase_s=k / fps / len(lanes) if pace != "off" else 0.0) for k in range(len(lanes))]
         live = pace != "off"
         if live and self.options.render and case.streams == 1:

@@ -6,8 +6,8 @@ from rtface.io.glb import GlbModel, GlbSink
 from rtface.io.image_folder import ImageSource, read_picture
 from rtface.io.journal import Journal, JournalFrame, JournalWriter, read_journal
 from rtface.io.mesh_files import MeshSequenceSink
-from rtface.io.paced_source import Pace, PacedSource
 from rtface.io.run_folder import RunFolder
+from rtface.io.simulated_camera import Pace, SimulatedCamera
 from rtface.io.sinks import NullSink, Sink
 from rtface.io.source import Source, SourceInfo
 from rtface.io.sources import open_source
@@ -28,8 +28,8 @@ __all__ = [
     "NpzSink",
     "NullSink",
     "Pace",
-    "PacedSource",
     "RunFolder",
+    "SimulatedCamera",
     "Sink",
     "Source",
     "SourceInfo",

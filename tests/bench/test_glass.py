@@ -15,7 +15,7 @@ from rtface.bench.glass import clock_picture, measure_recording, read_clocks, wr
 from rtface.cli import app
 from rtface.config import PipelineConfig
 from rtface.errors import InputError
-from rtface.io import PacedSource, SyntheticSource, VideoSink, open_source
+from rtface.io import SimulatedCamera, SyntheticSource, VideoSink, open_source
 from rtface.pipeline import Pipeline
 from rtface.types import Frame
 from tests import blobs
@@ -85,7 +85,7 @@ def test_through_a_pipeline_the_clock_agrees_with_the_capture_clock() -> None:
     camera = SyntheticSource(lambda k: clock_picture(round(1000 * k / 10), 240, 240), 8)
     measured, counted = [], []
     with Pipeline(PipelineConfig(meshes=False), engines=blobs.engines()) as chain:
-        source = PacedSource(camera, fps=10, seconds=0.8)
+        source = SimulatedCamera(camera, fps=10, seconds=0.8)
         start_ns = None
         for result in chain.run(source, live=True):
             now_ns = time.monotonic_ns()

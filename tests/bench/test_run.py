@@ -26,7 +26,7 @@ from rtface.cli import app
 from rtface.config import PipelineConfig
 from rtface.errors import BackendError, InputError, RenderError
 from rtface.inference import FakeEngine
-from rtface.io import PacedSource
+from rtface.io import SimulatedCamera
 from rtface.morphable import MorphableModel
 from rtface.stream import Span
 from tests import blobs
@@ -57,7 +57,8 @@ def paced_block(model: MorphableModel, *, streams: int = 1, seconds: float = 1.0
                 **engines: FakeEngine) -> Block:
     lanes = [Lane(PipelineConfig(meshes=False), model, engines={**blobs.engines(), **engines}) for _ in range(streams)]
     clips = painted_clips()
-    sources = [PacedSource(clips.open(1), fps=30, seconds=seconds, phase_s=k / 30 / streams) for k in range(streams)]
+    sources = [SimulatedCamera(clips.open(1), fps=30, seconds=seconds, phase_s=k / 30 / streams)
+               for k in range(streams)]
     try:
         return measure_block(lanes, sources, live=True, settle=settle)
     finally:

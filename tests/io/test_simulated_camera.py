@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.io import ArraySource, PacedSource, SyntheticSource
+from rtface.io import ArraySource, SimulatedCamera, SyntheticSource
 
 
 class Clock:
@@ -29,14 +29,14 @@ class Clock:
         self.now_ns += round(ms * 1e6)
 
 
-def paced(media, clock: Clock, *, draw_ms: float = 0.0, **options) -> PacedSource:
+def paced(media, clock: Clock, *, draw_ms: float = 0.0, **options) -> SimulatedCamera:
     """Frames that take ``draw_ms`` to get."""
     def draw(index: int) -> np.ndarray:
         clock.work(draw_ms)
         return media.number_picture(index)
 
     source = SyntheticSource(draw, 4)
-    return PacedSource(source, **{"fps": 25.0, "seconds": 0.4, **options}, clock_ns=clock, sleep=clock.sleep)
+    return SimulatedCamera(source, **{"fps": 25.0, "seconds": 0.4, **options}, clock_ns=clock, sleep=clock.sleep)
 
 
 def test_a_camera_hands_over_every_frame_exactly_when_it_is_due(media) -> None:
@@ -83,7 +83,7 @@ def test_without_pace_frames_come_until_time_is_over(media) -> None:
 
 
 def test_on_the_real_clock_nothing_is_early_and_nothing_drifts(media) -> None:
-    source = PacedSource(ArraySource([media.number_picture(0)]), fps=100, seconds=0.5)
+    source = SimulatedCamera(ArraySource([media.number_picture(0)]), fps=100, seconds=0.5)
     assert source.expected_frames == 50 and source.info.fps == 100 and source.info.kind == "synthetic"
     arrivals, due = [], []
     with source:
@@ -99,7 +99,7 @@ def test_on_the_real_clock_nothing_is_early_and_nothing_drifts(media) -> None:
 @pytest.mark.parametrize("options", [{"fps": 0.0}, {"seconds": 0.0}, {"seconds": float("inf")}, {"pace": "fast"},
                                      {"phase_s": -1.0}])
 def test_wrong_options_are_errors(options, media) -> None:
-    with pytest.raises(InputError, match="PacedSource: got"):
+    with pytest.raises(InputError, match="SimulatedCamera: got"):
         paced(media, Clock(), **options)
 
 
@@ -109,4 +109,4 @@ def test_a_source_without_frames_is_an_error(media) -> None:
             return iter(())
 
     with pytest.raises(InputError, match="no frame"):
-        list(PacedSource(Empty([media.number_picture(0)]), fps=10, seconds=1))
+        list(SimulatedCamera(Empty([media.number_picture(0)]), fps=10, seconds=1))

@@ -18,7 +18,7 @@ from rtface.types import Frame
 Pace = Literal["camera", "decoder", "off"]
 
 
-class PacedSource:
+class SimulatedCamera:
     """Another source, played again and again at a constant rate for a time; frames are numbered and timed anew.
 
     Frame ``k`` is due ``phase_s + k / fps`` s after the iteration's first request. Deadlines are counted from the
@@ -39,13 +39,13 @@ class PacedSource:
         have passed. clock_ns, sleep: for tests. InputError on values out of range.
         """
         if not 0 < fps <= 10_000:
-            raise InputError(f"PacedSource: got fps {fps!r}, expected a number above 0")
+            raise InputError(f"SimulatedCamera: got fps {fps!r}, expected a number above 0")
         if not 0 < seconds < math.inf:
-            raise InputError(f"PacedSource: got seconds {seconds!r}, expected a number above 0")
+            raise InputError(f"SimulatedCamera: got seconds {seconds!r}, expected a number above 0")
         if pace not in get_args(Pace):
-            raise InputError(f"PacedSource: got pace {pace!r}, expected one of {', '.join(get_args(Pace))}")
+            raise InputError(f"SimulatedCamera: got pace {pace!r}, expected one of {', '.join(get_args(Pace))}")
         if not 0 <= phase_s < math.inf:
-            raise InputError(f"PacedSource: got phase_s {phase_s!r}, expected at least 0")
+            raise InputError(f"SimulatedCamera: got phase_s {phase_s!r}, expected at least 0")
         self._source, self._fps, self._seconds, self._pace, self._phase_s = source, fps, seconds, pace, phase_s
         self._clock_ns, self._sleep = clock_ns, sleep
         self._count = None if pace == "off" else math.ceil(seconds * fps - 1e-9)
@@ -109,4 +109,4 @@ def _again_and_again(source: Source) -> Generator[Frame]:
             empty = False
             yield frame
         if empty:
-            raise InputError(f"PacedSource: got no frame from {source.info.name}, expected at least one")
+            raise InputError(f"SimulatedCamera: got no frame from {source.info.name}, expected at least one")
