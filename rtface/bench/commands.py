@@ -77,6 +77,7 @@ def run(
     from rtface.bench.run import Bench
     from rtface.io import write_atomic
 
+    _check_outputs(json_file, html_file, markdown_file, trace_file)
     say = _silent if quiet else _say
     backends = usable_backends(_words(profile)[0], say) if backend == "all" else _words(backend)
     options = BenchOptions(video=video, backends=backends, precisions=_words(precision), profiles=_words(profile),
@@ -153,6 +154,7 @@ def engines(
     from rtface.figures.table import plain
     from rtface.io import write_atomic
 
+    _check_outputs(json_file, markdown_file)
     backends = networks.usable_backends(profile, _say) if backend == "all" else _words(backend)
     options = networks.EngineOptions(names=tuple(names or ()), profile=profile, backends=backends,
                                      precisions=_words(precision), batches=_numbers("--batch", batch),
@@ -199,6 +201,18 @@ def glass(
     if json_file is not None:
         write_atomic(json_file, (line + "\n").encode())
     print(f"{report.table()}\n{line}")
+
+
+def _check_outputs(*paths: Path | None) -> None:
+    """Before minutes of measuring: can all these files be written? OutputError if not."""
+    from rtface.errors import OutputError
+    from rtface.io import check_output_folder
+
+    for path in paths:
+        if path is not None:
+            if path.is_dir():
+                raise OutputError(f"cannot write {path}: got a folder, expected the name of a file")
+            check_output_folder(path.parent)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def bench_engines(options: EngineOptions, *, specs: Sequence[EngineSpec] | None 
     if missing := set(options.names) - {s.name for s in known}:
         raise InputError(f"bench engines: got {', '.join(sorted(missing))}, expected some of "
                          f"{', '.join(s.name for s in known) or 'none'}")
-    conditions = describe_conditions()
+    conditions, machine = describe_conditions(), describe_machine()
     progress("measuring what the CPU can do")
     peaks = measure_peaks(options.threads or default_threads())
     results, notes = [], []
@@ -133,7 +133,6 @@ def bench_engines(options: EngineOptions, *, specs: Sequence[EngineSpec] | None 
             notes += [note] if note and note not in notes else []
             results += _measure(spec, batch, inputs, cost, peaks, options, open_on)
     usage = meter.stop()
-    machine = describe_machine()
     return {"schema": SCHEMA, "benchmark": "engines", "machine": machine, "conditions": conditions,
             "warnings": busy_warnings(conditions, usage.others, int(machine["cores"] or 1)), "notes": notes,
             "settings": {"duration_s": options.duration_s, "rounds": options.rounds, "threads": options.threads,

@@ -96,7 +96,7 @@ class Bench:
         self._watch, self._sensors, self._progress = watch, sensors, progress
         self._stack = ExitStack()
         self._lanes: dict[tuple[object, ...], list[Lane]] = {}
-        self._conditions = describe_conditions()
+        self._conditions, self._machine = describe_conditions(), describe_machine()  # of before the run
         if clips is None and options.video is None:
             progress("drawing the clip")
         self._clips = clips or Clips(options.video, options.seed)
@@ -125,7 +125,7 @@ class Bench:
         warnings = busy_warnings(self._conditions, statistics.mean(others) if others else None, os.cpu_count() or 1)
         if cold := [result.case.label for result in results if not result.warm_up.stable]:
             warnings.append(f"not stable after {self.options.warm_up_s:g} s of warm-up: {'; '.join(cold)}")
-        return BenchResult(self.options, results, describe_machine(), self._conditions, warnings, self._clips.shape,
+        return BenchResult(self.options, results, self._machine, self._conditions, warnings, self._clips.shape,
                            watching_cost_us())
 
     def warm_up(self, case: Case) -> WarmUp:

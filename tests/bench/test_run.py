@@ -24,7 +24,7 @@ from rtface.bench.run import Bench, BenchResult
 from rtface.bench.watched_engine import UNKNOWN_FRAME, with_frames
 from rtface.cli import app
 from rtface.config import PipelineConfig
-from rtface.errors import BackendError, InputError, RenderError
+from rtface.errors import BackendError, InputError, OutputError, RenderError
 from rtface.inference import FakeEngine
 from rtface.io import SimulatedCamera
 from rtface.morphable import MorphableModel
@@ -283,6 +283,15 @@ def test_rendering_is_a_part_of_its_own(fakes: None) -> None:
     assert result.exit_code == 0, result.output
     parts = json.loads(result.stdout)["cases"][0]["paced"]["parts_ms"]
     assert list(parts)[-1] == "render" and parts["render"]["min"] > 0
+
+
+def test_files_that_cannot_be_written_are_told_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for option in ("--json", "--html", "--markdown", "--trace"):
+        for path in (tmp_path, tmp_path / "file" / "out"):
+            result = rtface(option, path)
+            assert isinstance(result.exception, OutputError) and "cannot write" in str(result.exception)
+            assert "warming up" not in result.stderr and "drawing" not in result.stderr
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
