@@ -61,13 +61,15 @@ class Clips:
         """frames: to use instead of the demo clip. MediaError when the video cannot be read."""
         self._video = video
         self._tiled: dict[int, list[Pixels]] = {}
+        self.shape: tuple[int, int]
+        """Height and width of all frames (of a video's first one), px."""
         if video is None:
             self._tiled[1] = list(frames) if frames is not None else draw_demo(seed)
+            height, width = self._tiled[1][0].shape[:2]
+            self.shape = height, width
         else:
             with open_source(video) as source:
                 self.shape = source.info.height, source.info.width
-            return
-        self.shape = self._tiled[1][0].shape[:2]
 
     def prepare(self, faces: int) -> None:
         """Draw what :meth:`open` needs, so that it takes no time later."""

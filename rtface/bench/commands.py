@@ -11,8 +11,6 @@ from typer.core import TyperGroup
 
 DEFAULT = "run"
 """What ``rtface bench`` does when no other command is named."""
-
-
 SLOWER = 3
 """Exit code of a comparison that found something slower."""
 
@@ -31,7 +29,8 @@ class BenchGroup(TyperGroup):
 
 
 app = typer.Typer(cls=BenchGroup, help="Latency and speed: `rtface bench [VIDEO]` measures the pipeline (command run).",
-                  epilog="Kernels: python -m rtface.bench.ops. The face factory: python -m rtface.bench.synth.")
+                  epilog="Options of the measurement: rtface bench run --help. Kernels: python -m rtface.bench.ops. "
+                         "The face factory: python -m rtface.bench.synth.")
 
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Also write the JSON line to this file.")]
 

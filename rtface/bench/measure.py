@@ -140,15 +140,17 @@ def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: boo
     """Run one pipeline per source at the same time, to the sources' ends, and take the times; sources are closed.
 
     live: frames that come while a pipeline is busy are dropped, oldest first. show: draws each result, one stream
-    only. What fails in any stream is raised here, after all of them have ended.
+    only. What fails in any stream ends all of them and is raised here.
     """
     outcomes: list[tuple[list[FrameTimes], int, int, list[Span]] | BaseException | None] = [None] * len(lanes)
+    failed = threading.Event()
 
     def work(k: int) -> None:
         try:
             with sources[k]:
-                outcomes[k] = _consume(lanes[k], sources[k], live, show, settle)
+                outcomes[k] = _consume(lanes[k], sources[k], live, show, settle, failed)
         except BaseException as exc:  # noqa: BLE001  raised below, in the caller's thread
+            failed.set()
             outcomes[k] = exc
 
     for lane in lanes:
@@ -176,12 +178,17 @@ def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: boo
 
 
 def _consume(lane: Lane, source: Source, live: bool, show: Show | None,
-             settle: int) -> tuple[list[FrameTimes], int, int, list[Span]]:
-    """Times of the frames that count, how many should have come, how many of them were dropped, and all spans."""
+             settle: int, failed: threading.Event) -> tuple[list[FrameTimes], int, int, list[Span]]:
+    """Times of the frames that count, how many should have come, how many of them were dropped, and all spans.
+
+    Ends early when another stream has failed.
+    """
     lane.recorder.spans = []
     taken: list[tuple[Any, ...]] = []  # fields of FrameTimes, without those that the spans tell
     with lane.pipeline.run(source, live=live) as run:
         for result in run:
+            if failed.is_set():
+                break
             delivered_ns = shown_ns = time.monotonic_ns()
             if show is not None:
                 show(result)

@@ -138,6 +138,24 @@ def test_what_fails_in_any_stream_is_raised_and_no_thread_stays(model: Morphable
     assert threading.active_count() <= before
 
 
+def test_an_interruption_ends_all_threads(model: MorphableModel) -> None:
+    def interrupt(result: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with Lane(PipelineConfig(meshes=False), model, engines=blobs.engines()) as lane, \
+            Lane(PipelineConfig(meshes=False), model, engines=blobs.engines()) as other:
+        start = time.monotonic()
+        sources = [SimulatedCamera(painted_clips().open(1), fps=30, seconds=60) for _ in range(2)]
+        with pytest.raises(KeyboardInterrupt):
+            measure_block([lane, other], sources, live=True, show=interrupt)
+        assert time.monotonic() - start < 30
+    while threading.active_count() > before and time.monotonic() < start + 30:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
 @pytest.fixture(scope="module")
 def measured(model: MorphableModel) -> BenchResult:
     """Two variants, two loads; fake networks behind both."""
