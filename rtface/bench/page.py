@@ -59,7 +59,7 @@ def _distributions(cases: Sequence[Mapping[str, Any]], fps: float) -> Iterator[P
     limit = max(float(np.percentile(values, SHOWN_PERCENT)) for values in samples.values())
     shares = np.linspace(0, 1, STEPS + 1)
     yield Plot("Frames that are done within a time", "ms from capture to result", "share of frames",
-               [Curve(name, np.percentile(values, 100 * shares).tolist(), shares.tolist())
+               [Curve(name, np.minimum(np.percentile(values, 100 * shares), _round_up(limit)).tolist(), shares.tolist())
                 for name, values in samples.items()], x_range=(0.0, _round_up(limit)), y_range=(0.0, 1.0), percent="y")
     same = {case["label"]: samples[case["label"]] for case in cases
             if (case["faces"], case["streams"]) == (cases[0]["faces"], cases[0]["streams"])}

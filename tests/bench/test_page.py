@@ -10,6 +10,7 @@ from rtface.bench.options import BenchOptions
 from rtface.bench.page import write_bench_page
 from rtface.bench.waterfall import LEFT, RIGHT, WIDTH, colors_of, draw_waterfall
 from rtface.errors import InputError
+from rtface.figures import svg
 from tests.bench.benchmarks import document
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -58,7 +59,7 @@ def test_every_drawing_is_well_formed_and_within_its_frame(page: str) -> None:
         width, height = (float(drawing.attrib[name]) for name in ("width", "height"))
         for line in drawing.iter(f"{SVG}polyline"):
             points = [tuple(map(float, point.split(","))) for point in line.attrib["points"].split()]
-            assert all(-1 <= x <= width + 1 and -1 <= y <= height + 1 for x, y in points)
+            assert all(svg.LEFT - 1 <= x <= width - svg.RIGHT + 1 and -1 <= y <= height + 1 for x, y in points)
 
 
 def test_bars_follow_each_other_and_end_where_the_whole_ends() -> None:
