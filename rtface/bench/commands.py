@@ -78,7 +78,7 @@ def run(
 
     _check_outputs(json_file, html_file, markdown_file, trace_file)
     say = _silent if quiet else _say
-    backends = usable_backends(_words(profile)[0], say) if backend == "all" else _words(backend)
+    backends = usable_backends((_words(profile) or ("compact",))[0], say) if backend == "all" else _words(backend)
     options = BenchOptions(video=video, backends=backends, precisions=_words(precision), profiles=_words(profile),
                            recipes=_words(recipe), faces=_numbers("--faces", faces),
                            streams=_numbers("--streams", streams), duration_s=duration, rounds=rounds, fps=fps,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ from rtface.machine import describe_machine
 from rtface.types import Array
 
 SCHEMA: Final = "rtface-bench-engines-1"
+SCHEMA_FILE: Final = Path(__file__).with_name("schema-engines-1.json")
 PICTURE: Final = (192, 256)
 """Height and width of the detector's input: a 640×480 frame at its first look."""
 WARM_RUNS: Final = 5

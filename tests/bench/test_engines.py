@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -16,6 +17,7 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from rtface.bench.engines import (
+    SCHEMA_FILE,
     EngineOptions,
     Peaks,
     bench_engines,
@@ -156,6 +158,9 @@ def test_the_command_measures_shipped_networks() -> None:
     assert result.exit_code == 0, result.output
     last = json.loads(result.stdout.splitlines()[-1])
     assert last["schema"] == "rtface-bench-engines-1" and json.loads(Path("e.json").read_text()) == last
+    schema = json.loads(SCHEMA_FILE.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(last, schema)
     one, two = last["engines"]
     assert two["gflop"] == pytest.approx(2 * one["gflop"]) and one["roofline_share"] > 0
     assert one["gflops"] == pytest.approx(one["gflop"] / (one["latency_ms"]["p50"] / 1e3), rel=1e-2)
