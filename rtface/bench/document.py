@@ -70,8 +70,10 @@ def _paced(blocks: Sequence[Block], samples: bool) -> dict[str, Any]:
     frames = [block.all_frames for block in blocks]
     expected, dropped = sum(b.expected for b in blocks), sum(b.dropped for b in blocks)
     faces = [frame.faces for one in frames for frame in one]
+    rates = [block.fps for block in blocks if block.fps is not None]
     out: dict[str, Any] = {
-        "frames": expected, "dropped": dropped, "dropped_share": dropped / expected if expected else None,
+        "fps": float(np.mean(rates)) if rates else None, "frames": expected, "dropped": dropped,
+        "dropped_share": dropped / expected if expected else None,
         "rounds_dropped_share": [b.dropped / b.expected for b in blocks if b.expected],
         "faces_seen": float(np.mean(faces)) if faces else None, "usage": _usage(blocks),
         "end_to_end_ms": None, "parts_ms": {}, "networks_ms": {},
