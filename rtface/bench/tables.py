@@ -29,7 +29,8 @@ def overview(document: Mapping[str, Any]) -> Table:
         rows.append([_variant(case), case["faces"], case["streams"], paced["faces_seen"], whole.get("p50"),
                      whole.get("p95"), whole.get("p99"), whole.get("jitter"), paced["fps"],
                      _share(paced["dropped_share"]), free.get("fps"), paced["usage"]["cores"],
-                     paced["usage"]["memory_mb"], paced["usage"]["package_watts"], gpu.get("utilisation_percent"), gpu.get("watts")])
+                     paced["usage"]["memory_mb"], paced["usage"]["package_watts"],
+                     gpu.get("utilisation_percent"), gpu.get("watts")])
     columns = ("case", "faces", "streams", "seen", "p50 ms", "p95", "p99", "jitter", "fps", "dropped %", "most fps",
                "cores", "process MB", "CPU W", "GPU %", "GPU W")
     fps = document["settings"]["fps"]
