@@ -159,9 +159,15 @@ def measure_block(lanes: Sequence[Lane], sources: Sequence[Source], *, live: boo
     threads = [threading.Thread(target=work, args=(k,), name=f"rtface-stream-{k}") for k in range(1, len(lanes))]
     for thread in threads:
         thread.start()
-    work(0)
-    for thread in threads:
-        thread.join()
+    try:
+        work(0)
+        for thread in threads:
+            thread.join()
+    except BaseException:  # interrupted while waiting for the others
+        failed.set()
+        for thread in threads:
+            thread.join()
+        raise
     usage = meter.stop()
     done = []
     for outcome in outcomes:
