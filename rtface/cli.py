@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from rtface import __version__
+from rtface.bench.commands import app as bench_app
 from rtface.command_line import Debug, told_errors
 from rtface.doctor.command import doctor
 from rtface.errors import RenderError
@@ -21,6 +22,7 @@ app = typer.Typer(name="rtface", no_args_is_help=True, add_completion=False, pre
                   help="Face video to 3D face meshes in real time, also where something hides the face.")
 app.add_typer(weights_app, name="weights")
 app.add_typer(synth_app, name="synth")
+app.add_typer(bench_app, name="bench")
 app.command("doctor")(doctor)
 
 Formats = Annotated[list[str] | None, typer.Option(

@@ -31,7 +31,7 @@ from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.track import FaceTracker
-from rtface.stream import BoundedChannel, ChannelClosed, StageTimer, StageTimes, Worker
+from rtface.stream import BoundedChannel, ChannelClosed, StageObserver, StageTimer, StageTimes, Worker
 from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
@@ -67,15 +67,18 @@ class Pipeline:
     """
 
     def __init__(self, config: PipelineConfig | None = None, *, engines: Mapping[str, Engine] | None = None,
-                 model: MorphableModel | None = None, crop_stages: Sequence[CropStage] = ()) -> None:
+                 model: MorphableModel | None = None, crop_stages: Sequence[CropStage] = (),
+                 observer: StageObserver | None = None) -> None:
         """engines: by network name, to use instead of the shipped weights; they stay the caller's to close.
         model: the morphable model; None loads the shipped one if meshes are wanted. With a model, actions are kept
         within what they mean (:meth:`rtface.morphable.MorphableModel.clip_expression`).
         crop_stages: applied in order to the crops before regression.
+        observer: told when stages begin and end, in their threads; for traces and profilers.
 
         ModelFileError when weights are missing or damaged, BackendError when the backend is not there.
         """
         self.config = config or PipelineConfig()
+        self._observer = observer
         self._opened: list[Engine] = []
         self.choice: Choice | None = None
         """What runs the networks that this pipeline opened, and why; None when it opened none."""
@@ -84,7 +87,7 @@ class Pipeline:
             found = {name: (engines or {}).get(name) or self._open(name) for name in names}
             if model is None and self.config.meshes:
                 model = MorphableModel.load()
-            self._timer = StageTimer()
+            self._timer = StageTimer(self._observer)
             detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
             self._tracker = FaceTracker(detector, found["landmarks"], self.config.tracker)
             self._regressor = Regressor(found["regressor"], model.basis_id if model else found["regressor"].spec.basis)
@@ -129,7 +132,7 @@ class Pipeline:
         self._smoother.reset()
         self._steadier.reset()
         self._held.reset()
-        self._timer = StageTimer()
+        self._timer = StageTimer(self._observer)
 
     def process(self, frame: Frame) -> FrameResult:
         """One frame, in this thread. Frames of a clip come in order; lost faces are held, never interpolated."""
@@ -173,6 +176,7 @@ class Pipeline:
     def _measure(self, frame: Frame, timings: Mapping[str, float], dropped: int) -> FrameResult:
         """All stages before the gaps; ``timings`` are those of the source."""
         timer = self._timer
+        timer.begin_frame(frame.index)
         for name, elapsed in timings.items():
             timer.add(name, elapsed)
         with timer.stage("track"):
@@ -224,6 +228,7 @@ class Pipeline:
         """Meshes, after the gaps."""
         if self._mesh is None:
             return result
+        self._timer.begin_frame(result.frame.index)
         with self._timer.stage("mesh"):
             result = self.add_mesh(result)
         return replace(result, timings_ms={**result.timings_ms, **self._timer.end_frame()})
@@ -241,7 +246,7 @@ class Run(Iterator[FrameResult]):
         self._results: BoundedChannel[tuple[FrameResult, PipelineState]] = BoundedChannel(2)
         self.state: PipelineState | None = None
         """What the stages remembered after the result last given out; None before the first one."""
-        self._source = Worker("source", _timed(source), self._frames).start()
+        self._source = Worker("source", _timed(source, pipeline._observer), self._frames).start()
         self._stages = Worker("stages", _chain(pipeline, self._frames, gaps), self._results).start()
 
     @property
@@ -301,13 +306,20 @@ class _TimedDetector:
             return self._detector.detect(frame)
 
 
-def _timed(source: Iterable[Frame]) -> Iterator[tuple[Frame, float]]:
+def _timed(source: Iterable[Frame], observer: StageObserver | None) -> Iterator[tuple[Frame, float]]:
     """Frames and the milliseconds it took to get them; runs in the source's thread."""
     frames = iter(source)
     try:
         while True:
             start = time.perf_counter_ns()
-            frame = next(frames, None)
+            if observer is not None:
+                observer.begin("source")
+            frame = None
+            try:
+                frame = next(frames, None)
+            finally:
+                if observer is not None:
+                    observer.end("source", -1 if frame is None else frame.index)
             if frame is None:
                 return
             yield frame, (time.perf_counter_ns() - start) / 1e6

@@ -36,6 +36,8 @@ LAYERS: dict[str, set[str]] = {
     "stream": CORE,
     "io": CORE | {"geometry"},  # only its rotations: mesh files have axes of their own
     "render": MODEL,
+    "machine": set(),
+    "figures": CORE,
     "report": CORE | {"stream"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
@@ -50,7 +52,7 @@ DEVELOPMENT = {"nets", "losses", "synth", "train"}
 
 THIRD_PARTY = {
     "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py", "doctor/child.py"},
-    "onnx": {"evaluate/features.py", "train"},
+    "onnx": {"evaluate/features.py", "train", "bench/graph_cost.py"},
     "onnxscript": {"train"},
     "anny": {"synth"},
     "tensorrt": {"inference/nvidia.py", "doctor/child.py"},
@@ -66,8 +68,11 @@ THIRD_PARTY = {
     "pythonosc": {"io/vmc.py"},
     "websockets": {"io/websocket.py", "bench"},
     "pyvirtualcam": {"io/virtual_camera.py"},
-    "typer": {"cli.py", "command_line.py", "weight_commands.py", "doctor/command.py", "synth/commands.py"},
+    "typer": {"cli.py", "command_line.py", "weight_commands.py", "doctor/command.py", "synth/commands.py",
+              "bench/commands.py"},
     "rich": {"cli.py"},
+    "nvtx": {"bench/nvtx_ranges.py"},
+    "pynvml": {"bench/gpu_sensors.py"},
 }
 """Who may import a package, as folders or files of rtface."""
 

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rtface.bench.ops import describe_machine
 from rtface.inference import EngineSpec, available_backends, open_engine, shipped_specs, verify_weights
 from rtface.inference.probe import example_inputs
+from rtface.machine import describe_machine
 from rtface.types import Array
 
 PER_FRAME = ("landmarks", "segment", "regressor")

@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from rtface import ops
+from rtface.machine import describe_machine
 from rtface.ops import Float32, Int32, reference
 
 SIZES = ((256, 256), (512, 512), (480, 640))  # height, width
@@ -108,29 +104,6 @@ def median_ms(call: Callable[[], object], repeats: int, warm_up: int) -> float:
         call()
         times.append(time.perf_counter() - start)
     return float(np.median(times)) * 1e3
-
-
-def describe_machine() -> dict[str, Any]:
-    """Where and with what a figure was measured."""
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        processor = names[0] if names else processor
-    return {"processor": processor, "cores": os.cpu_count(), "system": platform.platform(),
-            "python": platform.python_version(), "numpy": np.__version__, "rtface": version("rtface"),
-            "commit": _commit(), "date": time.strftime("%Y-%m-%d")}
-
-
-def _commit() -> str | None:
-    """The repository's commit, with ``+`` where files differ from it; None outside of a repository."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return commit.stdout.strip() + ("+" if changes.stdout.strip() else "")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
-from rtface.bench.ops import describe_machine
 from rtface.io import StreamSink, open_streams
+from rtface.machine import describe_machine
 from rtface.morphable import MorphableModel
 from rtface.types import Coefficients, FaceStatus, FaceTracks, Frame, FrameResult
 

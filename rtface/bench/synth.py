@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from rtface import ops
-from rtface.bench.ops import describe_machine
+from rtface.machine import describe_machine
 from rtface.synth import camera, generator, render
 from rtface.synth.config import SynthConfig
 from rtface.synth.generator import FaceFactory

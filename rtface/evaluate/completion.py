@@ -30,7 +30,6 @@ from rtface.config import OcclusionConfig
 from rtface.contours import outlines
 from rtface.errors import InputError, RtfaceError
 from rtface.evaluate import pictures, sheets
-from rtface.evaluate.curves import Curve, Plot
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.exports import Inputs
 from rtface.evaluate.features import FeatureDistance
@@ -40,6 +39,7 @@ from rtface.evaluate.pasting import Paster
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table
 from rtface.evaluate.robustness import KINDS as SINGLE_KINDS
+from rtface.figures.plot import Curve, Plot
 from rtface.geometry import FloatArray, apply_affine, boxes_from_landmarks, opencv_affine
 from rtface.inference import Engine
 from rtface.io import read_picture

@@ -27,11 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
-from rtface.evaluate.curves import Curve, Plot, share_from
+from rtface.evaluate.curves import share_from
 from rtface.evaluate.dataset import Pack, Sample, SampleSet
 from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
+from rtface.figures.plot import Curve, Plot
 from rtface.geometry import FloatArray, apply_affine, box_iou, boxes_from_landmarks, invert_affine
 from rtface.stages.detect import Detections, Detects
 from rtface.types import Frame

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from rtface.evaluate import svg
-from rtface.evaluate.report import Cell, Report, Table, count_problems, describe_machine
-
-STYLE: Final = """
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #1c2430; }
-nav a { margin-right: 1rem; } h2 { border-top: 2px solid #d5dbe3; padding-top: 1.2rem; }
-table { border-collapse: collapse; margin: .6rem 0 1.4rem; font-size: 13px; font-variant-numeric: tabular-nums }
-caption { text-align: left; font-weight: 600; padding: .3rem 0; }
-th, td { padding: .18rem .6rem; border-bottom: 1px solid #e4e8ee; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, td.word { text-align: left; } tbody tr:hover { background: #f3f6fa; }
-.failed { color: #a02020; } figure { margin: .5rem 0; } img { max-width: 100%; }
-pre { overflow-x: auto; font-size: 12px; }
-.note { color: #56606e; max-width: 80ch; }
-@media (prefers-color-scheme: dark) {
-  body { background: #14181e; color: #dfe5ec; } th, td { border-color: #2a313b; }
-  tbody tr:hover { background: #1d232b; } h2 { border-color: #2a313b; } .note { color: #9aa5b3; }
-  a { color: #8ab8ff; } }
-""" + svg.STYLE
+from rtface.evaluate.report import Report, count_problems
+from rtface.figures import svg
+from rtface.figures.page import table_html, write_page
+from rtface.machine import describe_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +27,9 @@ class Section:
 
 def page(sections: Sequence[Section], title: str = "rtface, evaluated") -> str:
     """The whole page; no scripts, nothing loaded from elsewhere."""
-    machine = describe_machine()
-    where = (f"{machine['date']}, commit {machine['commit'] or 'unknown'}, {machine['processor']}, "
-             f"{machine['cores']} cores")
     links = " ".join(f'<a href="#{html.escape(s.protocol)}">{html.escape(s.protocol)}</a>' for s in sections)
     body = "\n".join(_section(s) for s in sections)
-    return (f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-            f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body><h1>'
-            f"{html.escape(title)}</h1><p class=\"note\">{html.escape(where)}</p><nav>{links}</nav>\n{body}\n"
-            f"<h2>Machine</h2><pre>{html.escape(json.dumps(machine, indent=1))}</pre></body></html>\n")
+    return write_page(title, f"<nav>{links}</nav>\n{body}", describe_machine())
 
 
 def _section(section: Section) -> str:
@@ -63,7 +42,7 @@ def _section(section: Section) -> str:
         parts.append(f'<figure><img loading="lazy" src="{name}" alt="{name}">'
                      f'<figcaption class="note">{name}</figcaption></figure>')
     parts += svg.draw_all(report.curves)
-    parts += [_table(table) for table in report.tables if table.rows]
+    parts += [table_html(table) for table in report.tables if table.rows]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in report.notes]
     for found in report.sets:
         if found.problems:
@@ -71,22 +50,6 @@ def _section(section: Section) -> str:
             parts.append(f"<details><summary>{html.escape(found.name)}: {count_problems(len(found.problems))}, left out"
                          f"</summary><ul>{items}</ul></details>")
     return "\n".join(parts)
-
-
-def _table(table: Table) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
-    rows = "\n".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in table.rows)
-    return (f"<table><caption>{html.escape(table.title)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{rows}"
-            f"</tbody></table>")
-
-
-def _cell(cell: Cell) -> str:
-    if cell is None or (isinstance(cell, float) and cell != cell):
-        return "<td>–</td>"
-    if isinstance(cell, float):
-        return f"<td>{cell:.2f}</td>"
-    word = ' class="word"' if isinstance(cell, str) and not any(c.isdigit() for c in cell) else ""
-    return f"<td{word}>{html.escape(str(cell))}</td>"
 
 
 def document(sections: Sequence[Section]) -> dict[str, Any]:

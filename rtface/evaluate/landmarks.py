@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from rtface.errors import RtfaceError
 from rtface.evaluate import metrics
-from rtface.evaluate.curves import Curve, Plot, cumulative
+from rtface.evaluate.curves import cumulative
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.masks import hidden_points
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork
@@ -43,6 +43,7 @@ from rtface.evaluate.peers import Peers
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
 from rtface.evaluate.schemes import HIDDEN, SEEN, UNKNOWN
+from rtface.figures.plot import Curve, Plot
 from rtface.geometry import FloatArray, box_iou, boxes_from_landmarks
 from rtface.stages.detect import Detects
 from rtface.types import LANDMARKS, Frame

@@ -28,7 +28,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import InputError
-from rtface.evaluate.curves import Curve, Plot
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet
 from rtface.evaluate.displacement import Faces, Result, compare, predicted_result
 from rtface.evaluate.exports import Inputs
@@ -37,6 +36,7 @@ from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Pasted, Paster, hidden_landmarks
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
+from rtface.figures.plot import Curve, Plot
 from rtface.geometry import FloatArray, boxes_from_landmarks
 from rtface.morphable import MorphableModel
 from rtface.types import Frame

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.errors import InputError
-from rtface.evaluate.curves import Curve, Plot, receiver_operating
+from rtface.evaluate.curves import receiver_operating
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import FaceReader
@@ -31,6 +31,7 @@ from rtface.evaluate.pairs import Pair
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Report, Table, percent, percent_range
+from rtface.figures.plot import Curve, Plot
 from rtface.types import Coefficients, Frame
 
 SETS: Final = ("lfw",)

@@ -7,6 +7,7 @@ from rtface.io.image_folder import ImageSource, read_picture
 from rtface.io.journal import Journal, JournalFrame, JournalWriter, read_journal
 from rtface.io.mesh_files import MeshSequenceSink
 from rtface.io.run_folder import RunFolder
+from rtface.io.simulated_camera import Pace, SimulatedCamera
 from rtface.io.sinks import NullSink, Sink
 from rtface.io.source import Source, SourceInfo
 from rtface.io.sources import open_source
@@ -28,8 +29,10 @@ __all__ = [
     "MeshSequenceSink",
     "NpzSink",
     "NullSink",
+    "Pace",
     "RunFolder",
     "STREAMS",
+    "SimulatedCamera",
     "Sink",
     "Source",
     "SourceInfo",

@@ -1,7 +1,9 @@
 """Bounded channels, workers and timers; knows no stage."""
 
 from rtface.stream.channel import BoundedChannel, ChannelClosed, Policy
+from rtface.stream.spans import Observers, Span, SpanRecorder, StageObserver
 from rtface.stream.timer import StageTimer, StageTimes
 from rtface.stream.worker import Worker
 
-__all__ = ["BoundedChannel", "ChannelClosed", "Policy", "StageTimer", "StageTimes", "Worker"]
+__all__ = ["BoundedChannel", "ChannelClosed", "Observers", "Policy", "Span", "SpanRecorder", "StageObserver",
+           "StageTimer", "StageTimes", "Worker"]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtface.stream.spans import StageObserver
+
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
@@ -28,7 +30,10 @@ class StageTimer:
     Stages may be nested: each has its own time, without that of the stages inside it, so that all add up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, observer: StageObserver | None = None) -> None:
+        """observer: is told of every stage's begin and end; None costs nothing."""
+        self._observer = observer
+        self._index = -1
         self._frame: dict[str, float] = {}
         self._inner_ms: list[float] = []  # time of nested stages, one entry per open stage
         self._history: dict[str, array[float]] = {}
@@ -36,6 +41,8 @@ class StageTimer:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a block; blocks of the same name in one frame add up."""
+        if self._observer is not None:
+            self._observer.begin(name)
         self._inner_ms.append(0.0)
         start = time.perf_counter_ns()
         try:
@@ -45,6 +52,12 @@ class StageTimer:
             self.add(name, elapsed - self._inner_ms.pop())
             if self._inner_ms:
                 self._inner_ms[-1] += elapsed
+            if self._observer is not None:
+                self._observer.end(name, self._index)
+
+    def begin_frame(self, index: int) -> None:
+        """The stages that follow work on this frame of the source; for the observer."""
+        self._index = index
 
     def add(self, name: str, elapsed_ms: float) -> None:
         """Count time that was measured elsewhere."""

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate import html, svg
-from rtface.evaluate.curves import Curve, Plot, cumulative, receiver_operating, share_from
+from rtface.evaluate import html
+from rtface.evaluate.curves import cumulative, receiver_operating, share_from
 from rtface.evaluate.report import Report
+from rtface.figures import svg
+from rtface.figures.plot import Curve, Plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 

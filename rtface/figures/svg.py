@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from rtface.evaluate.curves import Curve, Plot
+from rtface.figures.plot import Curve, Plot
 
 WIDTH, HEIGHT = 520, 320
 SMALL_WIDTH, SMALL_HEIGHT = 262, 196
@@ -24,7 +24,8 @@ COLORS: Final = ("#3b82c4", "#e0752d", "#2a9d6f", "#b05fb8", "#c9a227", "#d0485c
 """Told apart on white and on black, also by most colour-blind people; from the ninth curve on lines are dashed."""
 DASHES: Final = ("", "6 3", "2 3")
 STYLE: Final = """
-svg.plot { max-width: 100%; height: auto; font: 12px system-ui, sans-serif; margin: .4rem 1rem .8rem 0; }
+svg.plot { max-width: 100%; height: auto; vertical-align: top; font: 12px system-ui, sans-serif; }
+svg.plot { margin: .4rem 1rem .8rem 0; }
 svg.plot text { fill: currentColor; } svg.plot .axis { stroke: currentColor; stroke-opacity: .55; fill: none; }
 svg.plot .grid { stroke: currentColor; stroke-opacity: .13; } svg.plot .title { font-weight: 600; }
 svg.plot .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; } svg.plot .band { stroke: none; opacity: .14; }
