@@ -34,7 +34,8 @@ LAYERS: dict[str, set[str]] = {
     "inference": CORE | {"config", "paths", "ops"},
     "stages": MODEL | {"config", "contours", "morphable", "jaw", "ops", "inference"},
     "stream": CORE,
-    "io": CORE | {"geometry"},  # only its rotations: mesh files have axes of their own
+    # geometry: only its rotations, for mesh files have axes of their own; stream: a camera is read in a thread
+    "io": CORE | {"geometry", "stream"},
     "render": MODEL,
     "report": CORE | {"stream"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
