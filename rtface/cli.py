@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,22 @@ from typing import Annotated, Any, cast
 import typer
 
 from rtface import __version__
-from rtface.errors import RenderError, RtfaceError
+from rtface.cli_options import (
+    Backend,
+    Debug,
+    Force,
+    Formats,
+    Precision,
+    Profile,
+    Quiet,
+    Recipe,
+    Threads,
+    pipeline_config,
+    say,
+    told_errors,
+)
+from rtface.errors import RenderError
+from rtface.live.commands import cameras, live
 from rtface.synth.commands import app as synth_app
 
 app = typer.Typer(name="rtface", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -21,38 +35,11 @@ weights_app = typer.Typer(no_args_is_help=True, help="The networks that rtface s
 app.add_typer(weights_app, name="weights")
 app.add_typer(synth_app, name="synth")
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-Formats = Annotated[list[str] | None, typer.Option(
-    "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
-Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
-Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino", help="What runs the networks.")]
-Precision = Annotated[str, typer.Option(metavar="auto|f32", help="f32: never bfloat16 (OpenVINO).")]
-Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most 8.")]
-Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
-                                     "what they hide before regression, only say what is hidden, or do not look.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
-
 
 def main() -> None:
     """Entry point of the ``rtface`` command."""
-    with _errors(debug=False):
+    with told_errors(debug=False):
         app()
-
-
-@contextmanager
-def _errors(debug: bool, *, interrupted: str = "") -> Iterator[None]:
-    """Known errors become one line on stderr and exit code 1; Ctrl-C exit code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print(f"rtface: interrupted{interrupted}", file=sys.stderr)
-        sys.exit(130)
-    except RtfaceError as exc:
-        if debug:
-            traceback.print_exc()
-        print(f"rtface: {' '.join(str(exc).split())}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _version(wanted: bool) -> None:
@@ -91,13 +78,13 @@ def convert(
     debug: Debug = False,
 ) -> None:
     """Convert a face video into meshes, curves and coefficients."""
-    with _errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
+    with told_errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
         from rtface.io import Source, open_source
 
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
-        config = _config(faces, profile, backend, precision, threads, smooth, recipe)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe)
         selection = {"start_s": start, "end_s": end, "every": every}
         _convert(open_at, out, config, {"formats": formats, "overlay": overlay, "stages": stages,
                                         "selection": selection, "resume": resume, "force": force}, quiet)
@@ -115,27 +102,31 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Convert a clip that rtface draws itself: meshes, curves and an overlay video, without any file."""
-    with _errors(debug, interrupted="; begin anew with --force"):
+    with told_errors(debug, interrupted="; begin anew with --force"):
         from rtface.io import ArraySource
         from rtface.synth.clip import FPS, demo_clip
 
-        _say(f"drawing a clip of {frames} frames", quiet)
+        say(f"drawing a clip of {frames} frames", quiet)
         source = ArraySource(list(demo_clip(seed, frames=frames)), fps=FPS)
-        config = _config(1, "compact", backend, "auto", threads, True, "mask")
+        config = pipeline_config(1, "compact", backend, "auto", threads, True, "mask")
         options: dict[str, Any] = {"formats": ["npz", "csv", "glb"], "overlay": out / "overlay.mp4", "force": force,
                                    "selection": {"demo_seed": seed, "frames": frames}}
         try:
             _convert(lambda after_index: source, out, config, options, quiet)
         except RenderError as exc:
-            _say(f"no overlay video, the rest is written: {exc}", quiet)
+            say(f"no overlay video, the rest is written: {exc}", quiet)
             _convert(lambda after_index: source, out, config, {**options, "overlay": None}, quiet)
+
+
+app.command()(live)
+app.command()(cameras)
 
 
 @app.command()
 def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of names.")],
          debug: Debug = False) -> None:
     """Say what a video is, as rtface reads it."""
-    with _errors(debug):
+    with told_errors(debug):
         from rtface.io import open_source
 
         with open_source(video) as source:
@@ -179,7 +170,7 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Measure on labelled pictures and real clips: tables, and one JSON document as the last line."""
-    with _errors(debug):
+    with told_errors(debug):
         import cv2
 
         from rtface.errors import InputError
@@ -197,18 +188,18 @@ def evaluate(
             raise InputError("evaluate: got " + ("all without --out" if out is None else f"--out with {protocol}")
                              + ", expected both or neither; `rtface evaluate all --data PACK --out FOLDER`")
         if out is not None:
-            sections = evaluate_all(options, out, progress=lambda line: _say(line, quiet=False))
+            sections = evaluate_all(options, out, progress=lambda line: say(line, quiet=False))
             failed = [section.protocol for section in sections if section.report is None]
             print(f"{out / 'index.html'}" + (f"; not measured: {', '.join(failed)}" if failed else ""))
             raise typer.Exit(1 if failed else 0)
-        report = run(protocol, options, progress=lambda line: _say(line, quiet=False))
+        report = run(protocol, options, progress=lambda line: say(line, quiet=False))
         print(f"{report.text()}\n{report.json_line()}")
 
 
 @weights_app.command("list")
 def list_weights(debug: Debug = False) -> None:
     """List the networks that are installed, with their measured quality."""
-    with _errors(debug):
+    with told_errors(debug):
         from rtface.inference import shipped_specs
 
         for spec in shipped_specs():
@@ -221,7 +212,7 @@ def list_weights(debug: Debug = False) -> None:
 @weights_app.command("verify")
 def verify(debug: Debug = False) -> None:
     """Check every network's file against its description, and load it."""
-    with _errors(debug):
+    with told_errors(debug):
         from rtface.errors import ModelFileError
         from rtface.inference import open_engine, shipped_specs
 
@@ -233,33 +224,13 @@ def verify(debug: Debug = False) -> None:
                 print(f"{spec.name}.{spec.profile}: good, {engine.backend}")
 
 
-def _config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
-            recipe: str) -> Any:
-    """The configuration checks the values; what it does not know is told there."""
-    from rtface.config import (
-        Backend,
-        OcclusionConfig,
-        PipelineConfig,
-        Precision,
-        Profile,
-        SmoothConfig,
-        TrackerConfig,
-    )
-    from rtface.config import Recipe as RecipeName
-
-    return PipelineConfig(profile=cast(Profile, profile), backend=cast(Backend, backend),
-                          precision=cast(Precision, precision), threads=threads,
-                          tracker=TrackerConfig(faces=faces),
-                          occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
-                          smooth=SmoothConfig(enabled=smooth))
-
-
 def _convert(open_at: Any, out: Path, config: Any, options: dict[str, Any], quiet: bool) -> None:
     """Run the job behind a progress bar and print its summary."""
     import cv2
 
-    from rtface.convert import DEFAULT_FORMATS, ConvertOptions, Format
+    from rtface.convert import ConvertOptions
     from rtface.convert import convert as run
+    from rtface.exports import DEFAULT_FORMATS, Format
     from rtface.pipeline import Pipeline
 
     cv2.setNumThreads(1)  # the networks' threads and the decoder's share the cores
@@ -291,8 +262,3 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
             bar.update(task, completed=done, total=expected, fps=done / elapsed if elapsed else 0.0)
 
         yield show
-
-
-def _say(text: str, quiet: bool) -> None:
-    if not quiet:
-        print(f"rtface: {text}", file=sys.stderr)

@@ -15,7 +15,7 @@ import pygltflib.validator
 import pytest
 import trimesh
 
-from rtface.convert import glb_parts
+from rtface.exports import glb_parts
 from rtface.errors import InputError, OutputError
 from rtface.geometry import rotation_matrices
 from rtface.io import GlbSink
