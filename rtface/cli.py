@@ -56,7 +56,8 @@ def _main(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 @app.command()
 def convert(
-    video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of picture names.")],
+    video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of picture names; or a "
+                                         "recording of rtface live (its folder), which is replayed without networks.")],
     out: Annotated[Path, typer.Argument(help="Folder to write into; made when missing.")],
     formats: Formats = None,
     every: Annotated[int, typer.Option(help="Take every n-th frame only.")] = 1,
@@ -80,14 +81,16 @@ def convert(
     """Convert a face video into meshes, curves and coefficients."""
     with told_errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
         from rtface.io import Source, open_source
+        from rtface.replay import find_log
 
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
         config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe)
-        selection = {"start_s": start, "end_s": end, "every": every}
-        _convert(open_at, out, config, {"formats": formats, "overlay": overlay, "stages": stages,
-                                        "selection": selection, "resume": resume, "force": force}, quiet)
+        options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
+                   "selection": {"start_s": start, "end_s": end, "every": every}}
+        log = find_log(video)
+        _convert(open_at, out, config, options, quiet) if log is None else _replay(log, out, config, options, quiet)
 
 
 @app.command()
@@ -228,17 +231,39 @@ def _convert(open_at: Any, out: Path, config: Any, options: dict[str, Any], quie
     """Run the job behind a progress bar and print its summary."""
     import cv2
 
-    from rtface.convert import ConvertOptions
     from rtface.convert import convert as run
-    from rtface.exports import DEFAULT_FORMATS, Format
     from rtface.pipeline import Pipeline
 
     cv2.setNumThreads(1)  # the networks' threads and the decoder's share the cores
-    formats = tuple(cast(Format, name) for name in options["formats"] or DEFAULT_FORMATS)
-    chosen = ConvertOptions(**{**options, "formats": formats})
     with _progress(quiet) as progress:
-        summary = run(open_at, out, lambda c, model: Pipeline(c, model=model), config=config, options=chosen,
-                      progress=progress)
+        summary = run(open_at, out, lambda c, model: Pipeline(c, model=model), config=config,
+                      options=_convert_options(options), progress=progress)
+    _tell_summary(summary, out, quiet)
+
+
+def _replay(log: Path, out: Path, config: Any, options: dict[str, Any], quiet: bool) -> None:
+    """The same for a recording."""
+    from rtface.config import PipelineConfig
+    from rtface.errors import InputError
+    from rtface.replay import replay
+
+    if config != PipelineConfig(threads=config.threads):
+        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision or smooth) with "
+                         "a recording, which is replayed without networks; leave them out, or convert its video.mp4")
+    with _progress(quiet) as progress:
+        summary = replay(log, out, options=_convert_options(options), progress=progress)
+    _tell_summary(summary, out, quiet)
+
+
+def _convert_options(options: dict[str, Any]) -> Any:
+    from rtface.convert import ConvertOptions
+    from rtface.exports import DEFAULT_FORMATS, Format
+
+    return ConvertOptions(**{**options, "formats": tuple(cast(Format, name) for name in options["formats"]
+                                                         or DEFAULT_FORMATS)})
+
+
+def _tell_summary(summary: Any, out: Path, quiet: bool) -> None:
     if not quiet:
         print("\n".join([*summary.lines(), f"wrote {out / 'summary.json'}"]))
 

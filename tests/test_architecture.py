@@ -43,9 +43,10 @@ LAYERS: dict[str, set[str]] = {
     "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "pipeline": MODEL | {"config", "morphable", "ops", "inference", "stages", "stream", "io", "render"},
     "live": MODEL | {"config", "morphable", "ops", "io", "render", "stream", "pipeline", "overlay", "stage_view",
-                     "report", "exports", "replay", "convert", "cli_options"},
+                     "report", "exports", "replay", "cli_options"},
     "replay": MODEL | {"config", "morphable", "io", "stages", "stream", "overlay", "report", "exports", "convert"},
-    "convert": MODEL | {"config", "exports", "morphable", "io", "stream", "pipeline", "overlay", "stage_view", "report"},
+    "convert": MODEL | {"config", "exports", "morphable", "io", "stream", "pipeline", "overlay", "stage_view",
+                        "report"},
 }
 """What each part of the run time may import; a part that is missing here has no place in the house yet."""
 TOP = {"__main__", "cli", "cli_options", "bench", "evaluate"}
@@ -66,7 +67,10 @@ THIRD_PARTY = {
     "cuda": {"ops/cuda.py", "inference/tensorrt.py", "stream", "render/interop.py"},
     "moderngl": {"render"},
     "av": {"io"},
-    "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
+    "moderngl_window": {"render"},
+    "pyglet": {"render"},
+    # live/hud.py: letters and bars of the window; commands: its number of threads
+    "cv2": {"io", "cli.py", "live/commands.py", "live/hud.py", "bench", "evaluate", *DEVELOPMENT},
     "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train"},
     "openvino": {"inference/openvino.py", "bench"},
     "typer": {"cli.py", "cli_options.py", "live/commands.py", "synth/commands.py"},
@@ -136,7 +140,7 @@ def test_third_party_packages_stay_where_they_belong(package: str) -> None:
 
 
 def test_optional_packages_are_imported_lazily() -> None:
-    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "cupy", "cuda"}
+    optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "cupy", "cuda", "moderngl_window", "pyglet"}
     wrong = []
     for path in sources():
         if part_of(path) in DEVELOPMENT | {"evaluate", "bench"}:

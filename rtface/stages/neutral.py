@@ -33,7 +33,7 @@ class NeutralFace:
         self._sums, self._rest = {}, {}
 
     def apply(self, ids: Array, expression: FloatArray, pts_s: float) -> FloatArray:
-        """Expressions (N, 64) of the frame at ``pts_s`` without the resting ones of their faces; a new array if changed.
+        """Expressions (N, 64) of the frame at ``pts_s`` without their faces' resting ones; a new array if changed.
 
         While a calibration goes on, what was known before is still taken off. It ends with the first frame after its
         time; faces that were not seen in it keep what they had.

@@ -21,7 +21,8 @@ WEBCAM = {b"YUYV": {(640, 480): (30, 15), (1280, 720): (10,)}, b"MJPG": {(1280, 
 class Kernel:
     """Answers as linux/videodev2.h says, with byte offsets counted by hand from that header."""
 
-    def __init__(self, formats: dict[bytes, Any] = WEBCAM, *, name: bytes = b"HD Webcam", capabilities: int = 1) -> None:
+    def __init__(self, formats: dict[bytes, Any] = WEBCAM, *, name: bytes = b"HD Webcam",
+                 capabilities: int = 1) -> None:
         self.formats, self.name, self.capabilities = formats, name, capabilities
 
     def __call__(self, handle: int, request: int, buffer: bytearray, mutate: bool = True) -> int:
