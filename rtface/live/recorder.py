@@ -159,7 +159,7 @@ class _Take:
                 for index, result in enumerate(self.frames):
                     first = result.frame.pts_s if first is None else first
                     frame = Frame(result.frame.pixels, index, result.frame.pts_s - first, result.frame.captured_ns)
-                    lost = (result.dropped_before + self.frames.dropped_before) if index else 0
+                    lost = self.frames.dropped_before + (result.dropped_before if index else 0)
                     entry = replace(result, frame=frame, dropped_before=lost)
                     video.write(frame.pixels, frame.pts_s)
                     folder.journal.append(entry)
