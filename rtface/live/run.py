@@ -84,6 +84,8 @@ def run_live(options: LiveOptions, config: PipelineConfig | None = None, *, say:
         stack.enter_context(opened.source)
         say(opened.description)
         streams = open_streams(options.streams)
+        for sink in streams.values():
+            stack.callback(sink.abort)  # after finish there is nothing left to give up
         model = MorphableModel.load()
         recorder = Recorder(options.out, model, opened.source.info, formats=options.formats,
                             config={"pipeline": config.to_dict(), "live": {"source": options.source}}, say=say)
@@ -155,8 +157,10 @@ def status_line(session: LiveSession, recorder: Recorder, faces: int) -> str:
 
 def _summary(session: LiveSession, recorder: Recorder, opened: LiveSource, pipeline: Pipeline, *,
              windowed: bool) -> LiveSummary:
-    tally, seconds = session.tally, session.seconds
-    run = tally.summary(seconds=seconds, computed=tally.frames, times=session.times(), backends=pipeline.backends,
+    tally, times = session.tally, dict(session.times())
+    if opened.live and "source" in times:  # no work: the time until the next frame came
+        times = {"wait": times.pop("source"), **times}
+    run = tally.summary(seconds=session.seconds, computed=tally.frames, times=times, backends=pipeline.backends,
                         problems=(), files=())
     notes = [*run.notes, *opened.source.problems, *session.notes, *recorder.problems]
     drops = {**session.drops, "encoder busy": recorder.dropped}

@@ -95,7 +95,7 @@ class Screen:
             "o": ("recipe for what hides a face: off, mask, contour", self._next_recipe),
             "w": ("wireframe", flip("wireframe")),
             "a": ("albedo: colours without light", flip("albedo")),
-            "f": ("freeze the picture; the run goes on", flip("frozen")),
+            "f": ("freeze the picture; the run goes on (space too)", flip("frozen")),
             "m": ("mirror the picture, not the results", flip("mirror")),
             "r": ("record: begin or end a take", self._record),
             "n": ("calibrate neutral: rest your face for a second", self._calibrate),

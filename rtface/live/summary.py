@@ -15,6 +15,7 @@ class LiveSummary:
     """A finished live run in numbers."""
 
     run: Summary
+    """Its stage ``wait`` is the time until the next frame came, which is no work."""
     source: SourceInfo
     latency_ms: Mapping[str, Mapping[str, float]]
     """From capture to ``result`` and ``drawn``: count, p50_ms, p90_ms, p99_ms, max_ms."""

@@ -172,7 +172,7 @@ def test_every_view_is_what_the_headless_renderer_draws(desktop: Desktop, chain:
         seen = []
         for keys, style, alone in looks:
             run.press(*keys)
-            run.until(lambda style=style: screen.state.style() == style)  # type: ignore[misc]
+            run.until(lambda want=(style, int(alone)): (screen.state.style(), screen.state.view) == want)  # type: ignore
             screen.step(run.session, 0.01)
             with_window = run.picture()
             assert with_window.shape == (height, width, 3)
