@@ -29,6 +29,8 @@ from rtface.types import FrameResult
 VIEWS: Final = ("mesh over video", "mesh alone", "stages")
 COLUMNS: Final = 3
 """Of the panels of stages, which are as many as :data:`rtface.stage_view.PANELS`."""
+GRID: Final = (COLUMNS * SIDE, math.ceil(len(PANELS) / COLUMNS) * SIDE)
+"""Width and height in px of them all; one place is free, where the numbers go."""
 RECIPES: Final[tuple[Recipe, ...]] = ("off", "mask", "contour")
 IDLE_S: Final = 0.03
 """Events of the window are taken at least so often."""
@@ -71,8 +73,10 @@ class Screen:
             self._window = stack.enter_context(Window(f"rtface - {source.name}", width,
                                                       max(1, round(width * source.height / source.width)),
                                                       on_key=self.press))
-            self._renderer = stack.enter_context(MeshRenderer(self._window.context, source.height, source.width))
-            self._row = StageRow(model, stack.enter_context(MeshRenderer(self._window.context, SIDE, SIDE)))
+            context = self._window.context
+            samples = 0 if self._window.software else 4
+            self._renderer = stack.enter_context(MeshRenderer(context, source.height, source.width, samples=samples))
+            self._row = StageRow(model, stack.enter_context(MeshRenderer(context, SIDE, SIDE, samples=samples)))
             self._stack = stack.pop_all()
         self._scene = FaceScene(model)
         self._result: FrameResult | None = None
@@ -184,11 +188,15 @@ class Screen:
 
     def _make_panels(self, session: LiveSession) -> list[Label]:
         width, height = self._window.size
+        x, y = 12, 12
+        if self.state.view == 2:  # where no panel of stages is
+            area = self._window.area(*GRID)
+            x, y = area.x + area.width * (COLUMNS - 1) // COLUMNS + 12, area.y + area.height // 2 + 12
         stats = hud.text_panel(self._lines(session))
-        out = [Label(stats, 12, 12)]
+        out = [Label(stats, x, y)]
         if self.state.help:
             keys = hud.help_panel([(key.upper(), text) for key, (text, _) in self._keys.items()])
-            out.append(Label(keys, 12, stats.shape[0] + 24))
+            out.append(Label(keys, 12, 12 if y > 12 else stats.shape[0] + 24))
         faces = self._readings()
         if faces:
             panel = hud.faces_panel(faces)
@@ -200,8 +208,9 @@ class Screen:
         speed = f"{now.fps:.1f} fps" + ("" if math.isnan(now.p50_ms) else
                                         f"   latency p50 {now.p50_ms:.0f}  p99 {now.p99_ms:.0f} ms")
         lost = {**session.drops, "encoder busy": recorder.dropped, "window busy": session.undrawn}
-        lines = [(speed, hud.PLAIN),
-                 ("dropped " + (", ".join(f"{n} {why}" for why, n in lost.items() if n) or "none"), hud.DIM),
+        dropped = [f"{n} {why}" for why, n in lost.items() if n] or ["none"]
+        lines = [(speed, hud.PLAIN), ("dropped " + ", ".join(dropped[:2]), hud.DIM),
+                 *((", ".join(dropped[k:k + 2]), hud.DIM) for k in range(2, len(dropped), 2)),
                  (f"{VIEWS[state.view]}   recipe {self._pipeline.recipe}" + "   mirrored" * self._mirrored, hud.DIM)]
         if recorder.take is not None:
             lines.append((f"REC {recorder.take}  {recorder.seconds:.0f} s", hud.RED))
@@ -239,7 +248,7 @@ class Screen:
         return out
 
     def _panel_names(self) -> list[Label]:
-        area = self._window.area(COLUMNS * SIDE, math.ceil(len(PANELS) / COLUMNS) * SIDE)
+        area = self._window.area(*GRID)
         side, out = area.width / COLUMNS, []
         for k, name in enumerate(PANELS):
             bitmap = hud.tag(name, hud.PLAIN)

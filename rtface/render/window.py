@@ -71,6 +71,11 @@ class Window:
         return int(width), int(height)
 
     @property
+    def software(self) -> bool:
+        """OpenGL runs on the CPU here (Mesa's llvmpipe or softpipe): smooth edges cost more than they are worth."""
+        return "pipe" in self.context.info["GL_RENDERER"]
+
+    @property
     def closing(self) -> bool:
         """The user has closed it."""
         return bool(self._window.is_closing)

@@ -148,12 +148,12 @@ def shown(desktop: Desktop, chain: Pipeline, model: MorphableModel, folder: Path
 
 
 def over_video(result: FrameResult, model: MorphableModel, style: Style, height: int, width: int, *,
-               alone: bool = False) -> np.ndarray:
+               alone: bool = False, samples: int = 0) -> np.ndarray:
     """The same picture by the headless renderer, enlarged like the window does (bilinear)."""
     import cv2
 
     faces = [face for group, _ in FaceScene(model).groups(result) for face in group]
-    with headless_context() as context, MeshRenderer(context, 120, 160) as renderer:
+    with headless_context() as context, MeshRenderer(context, 120, 160, samples=samples) as renderer:
         drawn = renderer.render(faces, style=style) if alone else \
             renderer.render_overlay(result.frame.pixels, faces, style=style)
     return cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -177,7 +177,8 @@ def test_every_view_is_what_the_headless_renderer_draws(desktop: Desktop, chain:
             with_window = run.picture()
             assert with_window.shape == (height, width, 3)
             assert screen._result is not None
-            want = over_video(screen._result, model, style, height, width, alone=alone)
+            want = over_video(screen._result, model, style, height, width, alone=alone,
+                              samples=screen._renderer.samples)
             assert psnr(with_window[middle], want[middle]) > 35, keys
             seen.append(with_window[middle])
         assert all(psnr(a, b) < 25 for a, b in zip(seen, seen[1:], strict=False))
@@ -195,7 +196,7 @@ def test_mirroring_turns_the_picture_and_not_the_panels(desktop: Desktop, chain:
         mirrored = run.picture()
         strip = np.s_[300:500, 200:760]
         assert psnr(mirrored[strip], plain[:, ::-1][strip]) > 40
-        assert psnr(mirrored[12:30, 12:60], plain[12:30, 12:60]) > 20  # the first line begins with the same digits
+        assert (mirrored[14:17, 14:18] < 50).all() and (mirrored[14:17, -18:-14] == 60).all()  # panel, picture
 
 
 def test_keys_act_on_the_run(desktop: Desktop, chain: Pipeline, model: MorphableModel, tmp_path: Path) -> None:
