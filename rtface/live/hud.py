@@ -100,5 +100,5 @@ def _write(out: Bitmap, text: str, x: int, baseline: int, ink: Ink) -> None:
     """Lay text over a ground; its smooth edges are a share of ink and ground in colour and opacity alike."""
     cover = np.zeros(out.shape[:2], np.uint8)
     cv2.putText(cover, text, (x, baseline), _FONT, _SIZE, 255, 1, cv2.LINE_AA)
-    share = cover[..., None] / np.float32(255)
-    out[:] = np.rint(out * (1 - share) + np.float32((*ink, 255)) * share).astype(np.uint8)
+    share = cover[..., None].astype(np.float32) / 255
+    out[:] = np.rint(out * (1 - share) + np.array([*ink, 255], np.float32) * share).astype(np.uint8)

@@ -8,6 +8,7 @@ after a kill ``rtface convert TAKE OUT`` does the same.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, Final
 from rtface.errors import InputError, OutputError, RtfaceError
 from rtface.exports import FORMATS, Format, versions
 from rtface.io import RunFolder, SourceInfo, VideoSink, check_output_folder, read_journal
+from rtface.io.atomic import output_errors
 from rtface.morphable import MorphableModel
 from rtface.replay import VIDEO, write_files
 from rtface.report import Tally
@@ -45,6 +47,7 @@ class Recorder:
         self._formats, self._config, self._say = tuple(formats), dict(config), say
         self._take: _Take | None = None
         self._takes: list[_Take] = []
+        self._number = 0
         self._lock = threading.Lock()
 
     @property
@@ -78,11 +81,11 @@ class Recorder:
         with self._lock:
             if self._take is None:
                 check_output_folder(self._folder)
-                number = 1
-                while (self._folder / f"take-{number:03d}").exists():
-                    number += 1
-                root = self._folder / f"take-{number:03d}"
-                root.mkdir()
+                self._number += 1
+                while (root := self._folder / f"take-{self._number:03d}").exists():
+                    self._number += 1
+                with output_errors(root):
+                    root.mkdir()
                 self._take = _Take(root, self)
                 self._takes.append(self._take)
             return self._take.root
@@ -170,6 +173,8 @@ class _Take:
                 raise
             if self.tally.frames:
                 self._finish(folder, files)
+        if not self.tally.frames:
+            shutil.rmtree(self.root, ignore_errors=True)  # made by start(), and still empty but for the run's facts
 
     def _finish(self, folder: RunFolder, files: list[Path]) -> None:
         """Replay the log into the wanted formats, and write the take's summary."""

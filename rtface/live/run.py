@@ -88,7 +88,7 @@ def run_live(options: LiveOptions, config: PipelineConfig | None = None, *, say:
             stack.callback(sink.abort)  # after finish there is nothing left to give up
         model = MorphableModel.load()
         recorder = Recorder(options.out, model, opened.source.info, formats=options.formats,
-                            config={"pipeline": config.to_dict(), "live": {"source": options.source}}, say=say)
+                            config={"pipeline": config.to_dict(), "source": opened.source.info.name}, say=say)
         stack.callback(recorder.close)
         needs_mesh = options.window or any(sink.needs_mesh for sink in streams.values())
         pipeline = stack.enter_context(Pipeline(replace(config, meshes=needs_mesh), model=model))

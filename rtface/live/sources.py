@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from rtface.errors import InputError
 from rtface.io import CameraSource, PacedSource, Source, SyntheticSource, find_camera, open_source
+from rtface.io.cameras import TEST_PICTURE
 
 DEMO: Final = "demo"
 DEMO_FRAMES: Final = 90
@@ -37,8 +38,7 @@ def open_live_source(text: str, *, size: tuple[int, int] | None = None, fps: flo
         say(f"drawing a clip of {DEMO_FRAMES} frames")
         demo = demo_source(size or (640, 480), fps or 30.0)
         return LiveSource(demo, True, f"demo clip, back and forth: {_facts(demo)}")
-    if "://" not in text and (Path(text).exists() and not re.fullmatch(r"\d+|/dev/video\d+", text) or
-                              any(c in text for c in "*?%")):
+    if _is_file(text):
         if size is not None or fps is not None:
             raise InputError(f"--size, --fps: got them with the file {text}, expected a camera; a file has its own")
         video = open_source(text)
@@ -49,6 +49,13 @@ def open_live_source(text: str, *, size: tuple[int, int] | None = None, fps: flo
         raise InputError(f"--realtime: got it with {text!r}, which is no file; a camera has its own pace, leave it out")
     camera = CameraSource(find_camera(text), size=size, fps=fps)
     return LiveSource(camera, True, camera.description())
+
+
+def _is_file(text: str) -> bool:
+    """Names a file, a folder or a pattern of pictures, and neither a camera nor an address."""
+    if "://" in text or text.startswith(TEST_PICTURE) or re.fullmatch(r"\d+|/dev/video\d+", text):
+        return False
+    return any(c in text for c in "*?%") or Path(text).exists()
 
 
 def demo_source(size: tuple[int, int], fps: float) -> SyntheticSource:

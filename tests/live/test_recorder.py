@@ -63,14 +63,14 @@ def test_a_take_is_a_clip_of_its_own(chain: Pipeline, recorder: Recorder) -> Non
     assert len(numbers(root / "coefficients.npz")["pts_s"]) == 30
 
 
-def test_takes_follow_one_another_and_empty_ones_leave_no_trace_in_the_list(chain: Pipeline,
-                                                                            recorder: Recorder) -> None:
+def test_takes_follow_one_another_and_empty_ones_leave_nothing(chain: Pipeline, recorder: Recorder) -> None:
     recorder.toggle()
     recorder.toggle()
     second = recorder.start()
     record(chain, recorder, range(5))
     recorder.close()
     assert second.name == "take-002" and recorder.folders == [second] and recorder.problems == []
+    assert [path.name for path in second.parent.iterdir()] == ["take-002"]
     with pytest.raises(InputError, match="got fbx"):
         Recorder(second, recorder._model, recorder._source, formats=("fbx",), config={})  # type: ignore[arg-type]
 
