@@ -101,7 +101,6 @@ class CameraSource:
         height, width = first.pixels.shape[:2]
         self._info = SourceInfo(address.name, "camera", width, height, rate, None, None, 0, first.encoding,
                                 f"camera-{address.name}-{width}x{height}")
-        self._earlier_drops = -self._worker.channel.dropped
 
     @property
     def info(self) -> SourceInfo:
@@ -118,7 +117,7 @@ class CameraSource:
 
     @property
     def dropped(self) -> int:
-        """Pictures that were not fetched before the next one came."""
+        """Pictures of the current (or last) iteration that were not fetched before the next one came."""
         return self._earlier_drops + self._worker.channel.dropped
 
     def description(self) -> str:
@@ -132,6 +131,7 @@ class CameraSource:
 
     def __iter__(self) -> Iterator[Frame]:
         start_ns, index, last_s = None, 0, -1.0
+        self._earlier_drops = -self._worker.channel.dropped  # what came while nobody asked is no loss
         while not self._closed.is_set():
             try:
                 grabbed = self._receive(self._patience.stall_s)

@@ -22,7 +22,7 @@ from rtface.io import write_atomic
 from rtface.live.recorder import Recorder
 from rtface.live.session import LiveSession
 from rtface.live.sources import LiveSource, open_live_source
-from rtface.live.streams import open_streams
+from rtface.live.streams import StreamFacts, open_streams
 from rtface.live.summary import LiveSummary
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
@@ -83,10 +83,10 @@ def run_live(options: LiveOptions, config: PipelineConfig | None = None, *, say:
                                   say=say)
         stack.enter_context(opened.source)
         say(opened.description)
-        streams = open_streams(options.streams)
+        model = MorphableModel.load()
+        streams = open_streams(options.streams, StreamFacts(opened.source.info, model.expression_names))
         for sink in streams.values():
             stack.callback(sink.abort)  # after finish there is nothing left to give up
-        model = MorphableModel.load()
         recorder = Recorder(options.out, model, opened.source.info, formats=options.formats,
                             config={"pipeline": config.to_dict(), "source": opened.source.info.name}, say=say)
         stack.callback(recorder.close)

@@ -14,7 +14,7 @@ from rtface.io.camera_source import Patience
 from rtface.io.cameras import CameraAddress
 from rtface.live.meter import Meter
 from rtface.live.session import LiveSession
-from rtface.live.streams import STREAMS, open_streams
+from rtface.live.streams import STREAMS, StreamFacts, open_streams
 from rtface.pipeline import Pipeline
 from rtface.types import Coefficients, FaceTracks, Frame, FrameResult
 from tests.io.test_camera_source import FakeCamera
@@ -133,18 +133,21 @@ def test_a_camera_that_is_lost_ends_the_run_with_its_error(chain: Pipeline) -> N
 def test_streams_are_opened_by_name_and_given_up_together() -> None:
     opened: list[tuple[str | None, Listing]] = []
 
-    def open_listing(address: str | None) -> Listing:
+    facts = StreamFacts(ArraySource([picture(0)]).info, ("jawOpen",))
+
+    def open_listing(address: str | None, given: StreamFacts) -> Listing:
+        assert given is facts
         if address == "bad":
             raise InputError("no such host")
         opened.append((address, Listing()))
         return opened[-1][1]
 
     streams = {"list": open_listing, **STREAMS}
-    sinks = open_streams(["list", "list=host:9000", "null"], streams)
+    sinks = open_streams(["list", "list=host:9000", "null"], facts, streams)
     assert list(sinks) == ["list", "list=host:9000", "null"] and [a for a, _ in opened] == [None, "host:9000"]
     for wanted, message in ((["list", "vmc=1"], "got 'vmc', expected one of list, null"), (["list"] * 2, "twice"),
                             (["list", "null=x"], "got the address 'x'"), (["list=", "list=bad"], "no such host")):
         opened.clear()
         with pytest.raises(InputError, match=message):
-            open_streams(wanted, streams)
+            open_streams(wanted, facts, streams)
         assert [sink.ended for _, sink in opened] == ["aborted"]
