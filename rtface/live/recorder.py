@@ -53,13 +53,13 @@ class Recorder:
     @property
     def take(self) -> str | None:
         """Name of the take that is going on."""
-        take = self._take
+        take = self._going_on()
         return take.root.name if take is not None else None
 
     @property
     def seconds(self) -> float:
         """How long the take that is going on lasts."""
-        take = self._take
+        take = self._going_on()
         return time.monotonic() - take.began if take is not None else 0.0
 
     @property
@@ -76,19 +76,24 @@ class Recorder:
         """Takes that hold something."""
         return [take.root for take in self._takes if take.tally.frames]
 
+    def _going_on(self) -> _Take | None:
+        take = self._take
+        return take if take is not None and take.problem is None else None
+
     def start(self) -> Path:
         """Begin a take and return its folder; nothing new happens while one is going on. OutputError: no folder."""
         with self._lock:
-            if self._take is None:
+            take = self._going_on()
+            if take is None:
                 check_output_folder(self._folder)
                 self._number += 1
                 while (root := self._folder / f"take-{self._number:03d}").exists():
                     self._number += 1
                 with output_errors(root):
                     root.mkdir()
-                self._take = _Take(root, self)
-                self._takes.append(self._take)
-            return self._take.root
+                take = self._take = _Take(root, self)
+                self._takes.append(take)
+            return take.root
 
     def stop(self) -> None:
         """End the take; its files are made in its own thread, see :meth:`close`."""
@@ -99,15 +104,15 @@ class Recorder:
 
     def toggle(self) -> None:
         """Begin or end a take."""
-        if self._take is None:
+        if self._going_on() is None:
             self.start()
         else:
             self.stop()
 
     def write(self, result: FrameResult) -> None:
         """Hand over a result; what it refers to is copied, but for the frame's pixels, which nobody changes."""
-        take = self._take
-        if take is not None and take.problem is None:
+        take = self._going_on()
+        if take is not None:
             take.put(result)
 
     def close(self) -> None:

@@ -214,6 +214,7 @@ class Screen:
                  (f"{VIEWS[state.view]}   recipe {self._pipeline.recipe}" + "   mirrored" * self._mirrored, hud.DIM)]
         if recorder.take is not None:
             lines.append((f"REC {recorder.take}  {recorder.seconds:.0f} s", hud.RED))
+        lines += [(problem[:100], hud.RED) for problem in recorder.problems[-1:]]
         if state.frozen:
             lines.append(("frozen (F)", hud.WARN))
         if self._pipeline.calibrating:

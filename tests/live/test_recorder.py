@@ -109,11 +109,15 @@ def test_a_full_disk_ends_the_take_and_nothing_else(chain: Pipeline, recorder: R
     monkeypatch.setattr(JournalWriter, "append", full)
     recorder._say = said.append
     root = recorder.start()
-    record(chain, recorder, range(30), step_s=0.01)
+    record(chain, recorder, range(30), step_s=0.02)
     recorder.close()
+    assert recorder.take is None
     assert recorder.problems == ["take-001 ended early: the disk is full"] == said
     assert len(read_journal(root / ".rtface" / "journal.bin").frames) == 10
     assert 5 <= len(list(VideoSource(root / "video.mp4"))) <= 11
+    monkeypatch.undo()
+    assert recorder.start().name == "take-002" and recorder.take == "take-002"  # another try, on a disk with room
+    recorder.close()
 
 
 LIVE = """
