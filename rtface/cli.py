@@ -12,9 +12,23 @@ import typer
 
 from rtface import __version__
 from rtface.bench.commands import app as bench_app
-from rtface.command_line import Debug, told_errors
+from rtface.cli_options import (
+    Backend,
+    Debug,
+    Force,
+    Formats,
+    Precision,
+    Profile,
+    Quiet,
+    Recipe,
+    Threads,
+    pipeline_config,
+    say,
+    told_errors,
+)
 from rtface.doctor.command import doctor
 from rtface.errors import RenderError
+from rtface.live.commands import cameras, live
 from rtface.synth.commands import app as synth_app
 from rtface.weight_commands import app as weights_app
 
@@ -24,19 +38,6 @@ app.add_typer(weights_app, name="weights")
 app.add_typer(synth_app, name="synth")
 app.add_typer(bench_app, name="bench")
 app.command("doctor")(doctor)
-
-Formats = Annotated[list[str] | None, typer.Option(
-    "--format", "-f", metavar="obj|ply|glb|npz|csv", help="What to write; repeat it for several. Default: npz glb.")]
-Profile = Annotated[str, typer.Option(metavar="compact|paper", help="Size of the networks.")]
-Backend = Annotated[str, typer.Option(metavar="auto|onnx|openvino|torch|tensorrt|rtx", help="What runs the networks.")]
-Precision = Annotated[str, typer.Option(metavar="auto|f32|int8", help="f32: never bfloat16 (OpenVINO) or float16 "
-                                        "(torch); int8: networks made by python -m build_engines.quantize.")]
-Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: 1 for compact networks, else "
-                                                "one per physical core, at most 8.")]
-Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
-                                     "what they hide before regression, only say what is hidden, or do not look.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
 
 
 def main() -> None:
@@ -59,7 +60,8 @@ def _main(version: Annotated[bool, typer.Option("--version", callback=_version, 
 
 @app.command()
 def convert(
-    video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of picture names.")],
+    video: Annotated[str, typer.Argument(help="Video, picture, folder of pictures or pattern of picture names; or a "
+                                         "recording of rtface live (its folder), which is replayed without networks.")],
     out: Annotated[Path, typer.Argument(help="Folder to write into; made when missing.")],
     formats: Formats = None,
     every: Annotated[int, typer.Option(help="Take every n-th frame only.")] = 1,
@@ -83,14 +85,16 @@ def convert(
     """Convert a face video into meshes, curves and coefficients."""
     with told_errors(debug, interrupted="; the finished frames are kept, go on with the same command and --resume"):
         from rtface.io import Source, open_source
+        from rtface.replay import find_log
 
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
-        config = _config(faces, profile, backend, precision, threads, smooth, recipe)
-        selection = {"start_s": start, "end_s": end, "every": every}
-        _convert(open_at, out, config, {"formats": formats, "overlay": overlay, "stages": stages,
-                                        "selection": selection, "resume": resume, "force": force}, quiet)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe)
+        options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
+                   "selection": {"start_s": start, "end_s": end, "every": every}}
+        log = find_log(video)
+        _convert(open_at, out, config, options, quiet) if log is None else _replay(log, out, config, options, quiet)
 
 
 @app.command()
@@ -109,16 +113,20 @@ def demo(
         from rtface.io import ArraySource
         from rtface.synth.clip import FPS, demo_clip
 
-        _say(f"drawing a clip of {frames} frames", quiet)
+        say(f"drawing a clip of {frames} frames", quiet)
         source = ArraySource(list(demo_clip(seed, frames=frames)), fps=FPS)
-        config = _config(1, "compact", backend, "auto", threads, True, "mask")
+        config = pipeline_config(1, "compact", backend, "auto", threads, True, "mask")
         options: dict[str, Any] = {"formats": ["npz", "csv", "glb"], "overlay": out / "overlay.mp4", "force": force,
                                    "selection": {"demo_seed": seed, "frames": frames}}
         try:
             _convert(lambda after_index: source, out, config, options, quiet)
         except RenderError as exc:
-            _say(f"no overlay video, the rest is written: {exc}", quiet)
+            say(f"no overlay video, the rest is written: {exc}", quiet)
             _convert(lambda after_index: source, out, config, {**options, "overlay": None}, quiet)
+
+
+app.command()(live)
+app.command()(cameras)
 
 
 @app.command()
@@ -191,50 +199,52 @@ def evaluate(
             if out is None:
                 raise InputError("evaluate: got all without --out, expected a folder for its page; "
                                  "`rtface evaluate all --data PACK --out FOLDER`")
-            sections = evaluate_all(options, out, progress=lambda line: _say(line, quiet=False))
+            sections = evaluate_all(options, out, progress=lambda line: say(line, quiet=False))
             failed = [section.protocol for section in sections if section.report is None]
             print(f"{out / 'index.html'}" + (f"; not measured: {', '.join(failed)}" if failed else ""))
             raise typer.Exit(1 if failed else 0)
-        report = run(protocol, options, progress=lambda line: _say(line, quiet=False)) if out is None else \
-            evaluate_page(protocol, options, out, progress=lambda line: _say(line, quiet=False))
+        report = run(protocol, options, progress=lambda line: say(line, quiet=False)) if out is None else \
+            evaluate_page(protocol, options, out, progress=lambda line: say(line, quiet=False))
         print(f"{report.text()}\n{report.json_line()}")
-
-
-def _config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
-            recipe: str) -> Any:
-    """The configuration checks the values; what it does not know is told there."""
-    from rtface.config import (
-        Backend,
-        OcclusionConfig,
-        PipelineConfig,
-        Precision,
-        Profile,
-        SmoothConfig,
-        TrackerConfig,
-    )
-    from rtface.config import Recipe as RecipeName
-
-    return PipelineConfig(profile=cast(Profile, profile), backend=cast(Backend, backend),
-                          precision=cast(Precision, precision), threads=threads,
-                          tracker=TrackerConfig(faces=faces),
-                          occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
-                          smooth=SmoothConfig(enabled=smooth))
 
 
 def _convert(open_at: Any, out: Path, config: Any, options: dict[str, Any], quiet: bool) -> None:
     """Run the job behind a progress bar and print its summary."""
     import cv2
 
-    from rtface.convert import DEFAULT_FORMATS, ConvertOptions, Format
     from rtface.convert import convert as run
     from rtface.pipeline import Pipeline
 
     cv2.setNumThreads(1)  # the networks' threads and the decoder's share the cores
-    formats = tuple(cast(Format, name) for name in options["formats"] or DEFAULT_FORMATS)
-    chosen = ConvertOptions(**{**options, "formats": formats})
     with _progress(quiet) as progress:
-        summary = run(open_at, out, lambda c, model: Pipeline(c, model=model), config=config, options=chosen,
-                      progress=progress)
+        summary = run(open_at, out, lambda c, model: Pipeline(c, model=model), config=config,
+                      options=_convert_options(options), progress=progress)
+    _tell_summary(summary, out, quiet)
+
+
+def _replay(log: Path, out: Path, config: Any, options: dict[str, Any], quiet: bool) -> None:
+    """The same for a recording."""
+    from rtface.config import PipelineConfig
+    from rtface.errors import InputError
+    from rtface.replay import replay
+
+    if config != PipelineConfig(threads=config.threads):
+        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision or smooth) with "
+                         "a recording, which is replayed without networks; leave them out, or convert its video.mp4")
+    with _progress(quiet) as progress:
+        summary = replay(log, out, options=_convert_options(options), progress=progress)
+    _tell_summary(summary, out, quiet)
+
+
+def _convert_options(options: dict[str, Any]) -> Any:
+    from rtface.convert import ConvertOptions
+    from rtface.exports import DEFAULT_FORMATS, Format
+
+    return ConvertOptions(**{**options, "formats": tuple(cast(Format, name) for name in options["formats"]
+                                                         or DEFAULT_FORMATS)})
+
+
+def _tell_summary(summary: Any, out: Path, quiet: bool) -> None:
     if not quiet:
         print("\n".join([*summary.lines(), f"wrote {out / 'summary.json'}"]))
 
@@ -258,8 +268,3 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int | None], None]]:
             bar.update(task, completed=done, total=expected, fps=done / elapsed if elapsed else 0.0)
 
         yield show
-
-
-def _say(text: str, quiet: bool) -> None:
-    if not quiet:
-        print(f"rtface: {text}", file=sys.stderr)

@@ -9,32 +9,21 @@ from __future__ import annotations
 
 import io
 import math
-import platform
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from rtface.config import PipelineConfig
 from rtface.errors import InputError, MediaError, OutputError
-from rtface.io import (
-    CsvSink,
-    GlbModel,
-    GlbSink,
-    JournalFrame,
-    MeshSequenceSink,
-    NpzSink,
-    RunFolder,
-    Sink,
-    Source,
-    write_atomic,
-)
+from rtface.exports import DEFAULT_FORMATS, FORMATS, Format, file_sink, versions
+from rtface.io import JournalFrame, MeshSequenceSink, RunFolder, Sink, Source, write_atomic
 from rtface.io.atomic import sync_file
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline, PipelineState, Run
@@ -42,9 +31,6 @@ from rtface.report import Summary, Tally
 from rtface.stream import StageTimer
 from rtface.types import Frame
 
-Format = Literal["obj", "ply", "glb", "npz", "csv"]
-FORMATS: Final[tuple[Format, ...]] = get_args(Format)
-DEFAULT_FORMATS: Final[tuple[Format, ...]] = ("npz", "glb")
 STATE_EVERY_S: Final = 2.0
 """Wall time between two states on disk: what a resumed run computes again at most."""
 
@@ -136,12 +122,6 @@ def _video_sinks(options: ConvertOptions, model: MorphableModel, source: Source)
             sink.abort()  # after finish there is nothing left to remove
 
 
-def versions() -> dict[str, str]:
-    """Of what a run depends on, for run.json."""
-    from rtface import __version__
-    return {"rtface": __version__, "python": platform.python_version(), "numpy": np.__version__}
-
-
 def _deciding(config: PipelineConfig, options: ConvertOptions) -> dict[str, Any]:
     """The part of the options that decides what is in the files."""
     pipeline = {key: value for key, value in config.to_dict().items() if key not in ("threads", "meshes")}
@@ -162,26 +142,13 @@ class _Job:
         self._sinks: list[Sink] = []
         try:
             for name in dict.fromkeys(options.formats):
-                self._sinks.append(self._sink(name, model))
+                self._sinks.append(file_sink(name, folder.root, model, source.info, folder.claim))
             for path, sink in shown.items():
                 folder.claim(path)
                 self._sinks.append(sink)
         except BaseException:
             self._abort()
             raise
-
-    def _sink(self, name: Format, model: MorphableModel) -> Sink:
-        root, claim = self._folder.root, self._folder.claim
-        if name in ("obj", "ply"):
-            return MeshSequenceSink(root / "meshes", name, uv=model.uv, claim=claim)
-        path = root / {"npz": "coefficients.npz", "csv": "coefficients.csv", "glb": "face.glb"}[name]
-        claim(path)
-        if name == "npz":
-            return NpzSink(path, expression_names=model.expression_names, basis=model.basis_id,
-                           source=self._source.info)
-        if name == "csv":
-            return CsvSink(path, expression_names=model.expression_names)
-        return GlbSink(path, glb_parts(model))
 
     def run(self, open_at: OpenAt, progress: Callable[[int, int | None], None]) -> Summary:
         """All frames, then the summary."""
@@ -279,17 +246,6 @@ class _Job:
         """Remove temporary files when the block ends with an error."""
         if kind is not None:
             self._abort()
-
-
-def glb_parts(model: MorphableModel) -> list[GlbModel]:
-    """Skin, eyes, and the inside of the mouth with the eye sockets: what a .glb of a face shows."""
-    names = model.expression_names
-    parts = [GlbModel(model.mean, model.identity_basis, model.expression_basis, model.albedo_mean, model.albedo_basis,
-                      model.triangles, names)]
-    for part, name, roughness in ((model.linear_eyes(), "eyes", 0.1), (model.interior, "mouth", 0.4)):
-        parts.append(GlbModel(part.mean, part.identity_basis, part.expression_basis, part.colors, None,
-                              part.triangles, names, name, roughness))
-    return parts
 
 
 def _up_to(frames: Sequence[JournalFrame], index: int, reach_s: float) -> Iterable[JournalFrame]:

@@ -145,6 +145,11 @@ class MorphableModel:
             arrays["landmarks68"], file.contours(level), tuple(info["expression_names"]), arrays["expression_min"],
             arrays["expression_max"], arrays["identity_samples"].astype(np.float32), _eyes(file), info, file)
 
+    @property
+    def coarse_count(self) -> int:
+        """Vertices of level 0; they come first among those of level 1, then edge points, then face points."""
+        return len(self._file.piece(0, ("face",)).mean)
+
     def __repr__(self) -> str:
         return (f"MorphableModel({self.basis_id!r}, level={self.level}, vertices={len(self.mean)}, "
                 f"triangles={len(self.triangles)})")

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Final, Protocol, Self, cast
 
 import numpy as np
 
-from rtface.config import Backend, PipelineConfig
+from rtface.config import Backend, PipelineConfig, Recipe
 from rtface.errors import InputError
 from rtface.inference import Choice, Engine, choose_backend, open_engine
 from rtface.morphable import MorphableModel
@@ -26,12 +26,13 @@ from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
+from rtface.stages.neutral import NeutralFace
 from rtface.stages.occlude import hidden_points
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.track import FaceTracker
-from rtface.stream import BoundedChannel, ChannelClosed, StageObserver, StageTimer, StageTimes, Worker
+from rtface.stream import BoundedChannel, ChannelClosed, StageObserver, StageTimer, StageTimes, Worker, timed
 from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
@@ -80,6 +81,7 @@ class Pipeline:
         self.config = config or PipelineConfig()
         self._observer = observer
         self._opened: list[Engine] = []
+        self._changes: deque[Callable[[], None]] = deque()
         self.choice: Choice | None = None
         """What runs the networks that this pipeline opened, and why; None when it opened none."""
         try:
@@ -92,10 +94,12 @@ class Pipeline:
             self._tracker = FaceTracker(detector, found["landmarks"], self.config.tracker)
             self._regressor = Regressor(found["regressor"], model.basis_id if model else found["regressor"].spec.basis)
             self._deoccluder = Deoccluder(found, self.config.occlusion)
+            self._engines = found
         except BaseException:
             self.close()
             raise
         self._smoother, self._steadier = Smoother(self.config.smooth), MaskSteadier(self.config.occlusion)
+        self._neutral = NeutralFace()
         self._crop_stages = tuple(crop_stages)
         self._model = model
         self._mesh = MeshBuilder(model) if model and self.config.meshes else None
@@ -131,6 +135,7 @@ class Pipeline:
         self._tracker.reset()
         self._smoother.reset()
         self._steadier.reset()
+        self._neutral.reset()
         self._held.reset()
         self._timer = StageTimer(self._observer)
 
@@ -160,6 +165,49 @@ class Pipeline:
         self._running = True
         return Run(self, source, gaps, live)
 
+    @property
+    def recipe(self) -> Recipe:
+        """What is done about things before a face: the configuration's, or that of the last :meth:`set_recipe`."""
+        return self.config.occlusion.recipe
+
+    def set_recipe(self, recipe: Recipe) -> None:
+        """Another recipe from the next frame on; from any thread, also while a run goes on.
+
+        Networks that it needs and that are not open yet are opened here, in the calling thread. Errors are those of
+        the constructor; the recipe stays as it was then.
+        """
+        config = replace(self.config, occlusion=replace(self.config.occlusion, recipe=recipe))
+        for name in DEOCCLUSION[recipe]:
+            if name not in self._engines:
+                self._engines[name] = self._open(name)
+                self.backends[name] = self._engines[name].backend
+        deoccluder = Deoccluder(self._engines, config.occlusion)
+        self.config = config
+
+        def change() -> None:
+            self._deoccluder = deoccluder
+            self._steadier.reset()
+
+        self._changes.append(change)
+
+    def reset_identity(self) -> None:
+        """Forget who the faces are (mean identity and albedo) with the next frame; from any thread."""
+        self._changes.append(self._smoother.forget_people)
+
+    def calibrate_neutral(self, seconds: float = 1.0) -> None:
+        """Take every face's mean expression of the next ``seconds`` off its later ones; from any thread.
+
+        It holds until the next run, the next calibration, or :meth:`reset`. InputError unless ``seconds`` is above 0.
+        """
+        if not seconds > 0:
+            raise InputError(f"calibrate_neutral: got {seconds!r} s, expected a time above 0")
+        self._changes.append(lambda: self._neutral.start(seconds))
+
+    @property
+    def calibrating(self) -> bool:
+        """Whether a calibration is going on; may be read from any thread."""
+        return self._neutral.calibrating
+
     def _memories(self) -> dict[str, FaceTracker | Smoother | MaskSteadier]:
         return {"track": self._tracker, "smooth": self._smoother, "mask": self._steadier}
 
@@ -177,6 +225,8 @@ class Pipeline:
         """All stages before the gaps; ``timings`` are those of the source."""
         timer = self._timer
         timer.begin_frame(frame.index)
+        while self._changes:  # asked for by other threads; stages are only touched between frames
+            self._changes.popleft()()
         for name, elapsed in timings.items():
             timer.add(name, elapsed)
         with timer.stage("track"):
@@ -198,6 +248,8 @@ class Pipeline:
             hidden = None if occlusion is None else hidden_points(occlusion, tracked.tracks.landmarks)
             regions, confidence = assess(tracked.visibility, tracked.tracks.scores, hidden)
             coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)
+            coefficients = replace(coefficients, expression=self._neutral.apply(
+                tracked.tracks.ids, coefficients.expression, frame.pts_s))
             if self._model is not None and len(coefficients):
                 coefficients = replace(coefficients, expression=self._model.clip_expression(
                     coefficients.expression, coefficients.identity))
@@ -246,7 +298,7 @@ class Run(Iterator[FrameResult]):
         self._results: BoundedChannel[tuple[FrameResult, PipelineState]] = BoundedChannel(2)
         self.state: PipelineState | None = None
         """What the stages remembered after the result last given out; None before the first one."""
-        self._source = Worker("source", _timed(source, pipeline._observer), self._frames).start()
+        self._source = Worker("source", timed(source, pipeline._observer), self._frames).start()
         self._stages = Worker("stages", _chain(pipeline, self._frames, gaps), self._results).start()
 
     @property
@@ -304,28 +356,6 @@ class _TimedDetector:
     def detect(self, frame: Frame) -> Detections:
         with self._pipeline._timer.stage("detect"):
             return self._detector.detect(frame)
-
-
-def _timed(source: Iterable[Frame], observer: StageObserver | None) -> Iterator[tuple[Frame, float]]:
-    """Frames and the milliseconds it took to get them; runs in the source's thread."""
-    frames = iter(source)
-    try:
-        while True:
-            start = time.perf_counter_ns()
-            if observer is not None:
-                observer.begin("source")
-            frame = None
-            try:
-                frame = next(frames, None)
-            finally:
-                if observer is not None:
-                    observer.end("source", -1 if frame is None else frame.index)
-            if frame is None:
-                return
-            yield frame, (time.perf_counter_ns() - start) / 1e6
-    finally:
-        if hasattr(frames, "close"):
-            frames.close()
 
 
 def _chain(pipeline: Pipeline, frames: BoundedChannel[tuple[Frame, float]],

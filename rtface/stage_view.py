@@ -30,28 +30,17 @@ SEEN: Final = np.array([225, 225, 225], np.float32)
 Pixels = NDArray[np.uint8]
 
 
-class StagesSink:
-    """Writes a video with one row of panels per frame, at the source's times: the largest face that was measured.
+class StageRow:
+    """Draws the panels of one frame: the largest face that was measured.
 
     Without occlusion nothing is drawn anew, so the completed crop is the input and the contour's panel stays dark.
-    Frames without a measured face are plain. Rendering needs OpenGL through EGL, in the thread that makes the sink.
+    Frames without a measured face are plain.
     """
 
-    needs_mesh: Final = False
-
-    def __init__(self, path: str | os.PathLike[str], model: MorphableModel, *, fps: float | None = None) -> None:
-        """fps: None takes 25, for the file's header only. RenderError without OpenGL."""
-        self._model, self._builder = model, MeshBuilder(model)
+    def __init__(self, model: MorphableModel, renderer: MeshRenderer) -> None:
+        """renderer: stays the caller's; its context must be current whenever :meth:`row` is called."""
+        self._builder, self._renderer = MeshBuilder(model), renderer
         self._fade = border_fade(model.mean, model.triangles)
-        with ExitStack() as stack:
-            context = stack.enter_context(headless_context())
-            self._renderer = stack.enter_context(MeshRenderer(context, SIDE, SIDE))
-            self._video = VideoSink(path, fps=fps)
-            self._stack = stack.pop_all()
-
-    def write(self, result: FrameResult) -> None:
-        """Draw one frame; ``result.frame.pixels`` must be the real picture."""
-        self._video.write(self.row(result), result.frame.pts_s)
 
     def row(self, result: FrameResult) -> Pixels:
         """(SIDE, 5·SIDE, 3) uint8: the panels of a frame, in the order of :data:`PANELS`."""
@@ -86,6 +75,31 @@ class StagesSink:
         picture: Pixels = self._renderer.render_overlay(background, faces_from_mesh(mesh, placed, opacity=self._fade),
                                                         style=style)
         return picture
+
+
+class StagesSink:
+    """Writes a video with one row of panels per frame (:class:`StageRow`), at the source's times.
+
+    Rendering needs OpenGL through EGL, in the thread that makes the sink.
+    """
+
+    needs_mesh: Final = False
+
+    def __init__(self, path: str | os.PathLike[str], model: MorphableModel, *, fps: float | None = None) -> None:
+        """fps: None takes 25, for the file's header only. RenderError without OpenGL."""
+        with ExitStack() as stack:
+            context = stack.enter_context(headless_context())
+            self._view = StageRow(model, stack.enter_context(MeshRenderer(context, SIDE, SIDE)))
+            self._video = VideoSink(path, fps=fps)
+            self._stack = stack.pop_all()
+
+    def write(self, result: FrameResult) -> None:
+        """Draw one frame; ``result.frame.pixels`` must be the real picture."""
+        self._video.write(self._view.row(result), result.frame.pts_s)
+
+    def row(self, result: FrameResult) -> Pixels:
+        """(SIDE, 5·SIDE, 3) uint8: the panels of a frame, as :meth:`write` encodes them."""
+        return self._view.row(result)
 
     def finish(self) -> list[Path]:
         """Give the video its final name."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rtface.command_line import Debug, told_errors
+from rtface.cli_options import Debug, told_errors
 from rtface.inference import EngineSpec
 
 app = typer.Typer(no_args_is_help=True, help="The networks that rtface ships.")

@@ -34,21 +34,29 @@ LAYERS: dict[str, set[str]] = {
     "inference": CORE | {"config", "paths", "ops"},
     "stages": MODEL | {"config", "contours", "morphable", "jaw", "ops", "inference"},
     "stream": CORE,
-    "io": CORE | {"geometry"},  # only its rotations: mesh files have axes of their own
+    # geometry: only its rotations, for mesh files have axes of their own; stream: a camera is read in a thread
+    "io": CORE | {"geometry", "stream"},
     "render": MODEL,
     "machine": set(),
     "figures": CORE,
     "report": CORE | {"stream"},
+    "exports": MODEL | {"morphable", "ops", "io"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "pipeline": MODEL | {"config", "morphable", "ops", "inference", "stages", "stream", "io", "render"},
-    "convert": MODEL | {"config", "morphable", "io", "stream", "pipeline", "overlay", "stage_view", "report"},
+    "live": MODEL | {"config", "morphable", "ops", "io", "render", "stream", "pipeline", "overlay", "stage_view",
+                     "report", "exports", "replay", "cli_options"},
+    "replay": MODEL | {"config", "morphable", "io", "stages", "stream", "overlay", "report", "exports", "convert"},
+    "convert": MODEL | {"config", "exports", "morphable", "io", "stream", "pipeline", "overlay", "stage_view",
+                        "report"},
 }
 """What each part of the run time may import; a part that is missing here has no place in the house yet."""
-TOP = {"__main__", "cli", "command_line", "weight_commands", "doctor", "bench", "evaluate"}
+TOP = {"__main__", "cli", "cli_options", "weight_commands", "doctor", "bench", "evaluate"}
 """On top of everything."""
 DEVELOPMENT = {"nets", "losses", "synth", "train"}
-"""Training and synthesis: may use the run time, which never uses them (but for the clip of ``rtface demo``)."""
+"""Training and synthesis: may use the run time, which never uses them."""
+DRAWS_CLIPS = {"cli.py", "live/sources.py"}
+"""But for the clip of ``rtface demo`` and ``rtface live --source demo``, and the commands of ``rtface synth``."""
 
 THIRD_PARTY = {
     "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py", "doctor/child.py"},
@@ -62,14 +70,17 @@ THIRD_PARTY = {
     "cuda": {"ops/cuda.py", "inference/nvidia.py", "stream", "render/interop.py"},
     "moderngl": {"render"},
     "av": {"io"},
-    "cv2": {"io", "cli.py", "bench", "evaluate", *DEVELOPMENT},
+    "moderngl_window": {"render"},
+    "pyglet": {"render"},
+    # live/hud.py: letters and bars of the window; commands: its number of threads
+    "cv2": {"io", "cli.py", "live/commands.py", "live/hud.py", "bench", "evaluate", *DEVELOPMENT},
     "onnxruntime": {"inference/onnx.py", "bench", "evaluate", "train", "doctor/child.py"},
     "openvino": {"inference/openvino.py", "bench", "doctor/child.py"},
     "pythonosc": {"io/vmc.py"},
     "websockets": {"io/websocket.py", "bench"},
     "pyvirtualcam": {"io/virtual_camera.py"},
-    "typer": {"cli.py", "command_line.py", "weight_commands.py", "doctor/command.py", "synth/commands.py",
-              "bench/commands.py"},
+    "typer": {"cli.py", "cli_options.py", "live/commands.py", "weight_commands.py", "doctor/command.py",
+              "synth/commands.py", "bench/commands.py"},
     "rich": {"cli.py"},
     "nvtx": {"bench/nvtx_ranges.py"},
     "pynvml": {"bench/gpu_sensors.py"},
@@ -111,6 +122,8 @@ def test_parts_import_only_what_lies_below_them() -> None:
             if not name.startswith("rtface."):
                 continue
             target = name.split(".")[1]
+            if target == "synth" and path.relative_to(PACKAGE).as_posix() in DRAWS_CLIPS:
+                continue
             if target not in LAYERS[part] | {part, "__version__"}:
                 wrong.append(f"{path.relative_to(REPOSITORY)}:{line} imports {name}; rtface.{part} may import "
                              f"{', '.join(sorted(LAYERS[part])) or 'nothing of rtface'}")
@@ -122,7 +135,7 @@ def test_the_run_time_does_not_use_what_is_for_development() -> None:
              for path in sources() if part_of(path) not in DEVELOPMENT | {"bench", "evaluate"}
              for name, line in imports_of(path)
              if name.split(".")[:1] == ["rtface"] and name.split(".")[1] in DEVELOPMENT
-             and not (path.name == "cli.py" and name.startswith("rtface.synth."))]
+             and not (path.relative_to(PACKAGE).as_posix() in DRAWS_CLIPS and name.startswith("rtface.synth."))]
     assert not wrong, "\n".join(wrong)
 
 
@@ -139,7 +152,7 @@ def test_third_party_packages_stay_where_they_belong(package: str) -> None:
 
 def test_optional_packages_are_imported_lazily() -> None:
     optional = {"openvino", "torch", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings", "cupy", "cuda", "pythonosc",
-                "websockets", "pyvirtualcam"}
+                "websockets", "pyvirtualcam", "moderngl_window", "pyglet"}
     wrong = []
     for path in sources():
         if part_of(path) in DEVELOPMENT | {"evaluate", "bench"}:

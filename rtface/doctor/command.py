@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rtface.command_line import Debug, told_errors
+from rtface.cli_options import Debug, told_errors
 
 
 def doctor(

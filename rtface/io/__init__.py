@@ -2,10 +2,13 @@
 
 from rtface.io.array_source import ArraySource, SyntheticSource
 from rtface.io.atomic import atomic_path, check_output_folder, write_atomic
+from rtface.io.camera_source import CameraSource
+from rtface.io.cameras import CameraDevice, find_camera, list_cameras
 from rtface.io.glb import GlbModel, GlbSink
 from rtface.io.image_folder import ImageSource, read_picture
 from rtface.io.journal import Journal, JournalFrame, JournalWriter, read_journal
 from rtface.io.mesh_files import MeshSequenceSink
+from rtface.io.paced_source import PacedSource
 from rtface.io.run_folder import RunFolder
 from rtface.io.simulated_camera import Pace, SimulatedCamera
 from rtface.io.sinks import NullSink, Sink
@@ -19,6 +22,8 @@ from rtface.io.video_source import VideoSource
 
 __all__ = [
     "ArraySource",
+    "CameraDevice",
+    "CameraSource",
     "CsvSink",
     "GlbModel",
     "GlbSink",
@@ -30,6 +35,7 @@ __all__ = [
     "NpzSink",
     "NullSink",
     "Pace",
+    "PacedSource",
     "RunFolder",
     "STREAMS",
     "SimulatedCamera",
@@ -43,6 +49,8 @@ __all__ = [
     "atomic_path",
     "check_output_folder",
     "csv_columns",
+    "find_camera",
+    "list_cameras",
     "open_source",
     "open_streams",
     "read_journal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
@@ -79,16 +80,16 @@ class ArraySource:
 class SyntheticSource:
     """Frames that a function draws, optionally at exact real-time rate, as a camera would deliver them.
 
-    make_frame: index → (H, W, 3) uint8 RGB. count: number of frames. fps: frames per second.
+    make_frame: index → (H, W, 3) uint8 RGB. count: number of frames; None: without end. fps: frames per second.
     realtime: frame ``i`` is delivered ``i / fps`` s after the iteration began (measured from its first request, no
     drift: every deadline is counted from the start); it is drawn beforehand, as long as ``make_frame`` keeps up. A
     consumer that is late gets the waiting frames at once; ``captured_ns`` is when a frame was due, so that latency
     counts from there.
     """
 
-    def __init__(self, make_frame: Callable[[int], Pixels], count: int, fps: float = 30.0, *,
+    def __init__(self, make_frame: Callable[[int], Pixels], count: int | None, fps: float = 30.0, *,
                  realtime: bool = False) -> None:
-        if count < 1:
+        if count is not None and count < 1:
             raise InputError(f"SyntheticSource: got count {count!r}, expected at least 1")
         if not 0 < fps <= 10_000:
             raise InputError(f"SyntheticSource: got fps {fps!r}, expected a number above 0")
@@ -96,7 +97,7 @@ class SyntheticSource:
         self._first = Frame(make_frame(0), 0, 0.0)
         digest = hashlib.sha256(np.ascontiguousarray(self._first.pixels).data).hexdigest()[:16]
         self._info = SourceInfo("synthetic", "synthetic", self._first.width, self._first.height, fps, count,
-                                count / fps, 0, "raw", f"{count}-{fps:g}-{digest}")
+                                None if count is None else count / fps, 0, "raw", f"{count}-{fps:g}-{digest}")
 
     @property
     def info(self) -> SourceInfo:
@@ -113,7 +114,7 @@ class SyntheticSource:
 
     def __iter__(self) -> Iterator[Frame]:
         start_ns = time.monotonic_ns()
-        for index in range(self._count):
+        for index in itertools.count() if self._count is None else range(self._count):
             pixels = self._first.pixels if index == 0 else self._make_frame(index)
             captured_ns = time.monotonic_ns()
             if self._realtime:

@@ -119,6 +119,8 @@ class Journal:
     """What :func:`read_journal` found."""
 
     metadata: dict[str, Any]
+    basis: str
+    """Identifier of the morphable model that the coefficients belong to."""
     frames: list[JournalFrame]
     discarded_bytes: int
     """Bytes at the end of the file that belong to no whole record."""
@@ -160,7 +162,7 @@ def _read(path: Path) -> tuple[Journal, int]:
     while (found := _next_record(data, offset, basis)) is not None:
         frame, offset = found
         frames.append(frame)
-    return Journal(metadata["user"], frames, len(data) - offset), offset
+    return Journal(metadata["user"], basis, frames, len(data) - offset), offset
 
 
 def _next_record(data: bytes, offset: int, basis: str) -> tuple[JournalFrame, int] | None:

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol, Self
 
 from rtface.types import Frame
 
-SourceKind = Literal["video", "images", "image", "array", "synthetic"]
+SourceKind = Literal["video", "images", "image", "array", "synthetic", "camera"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ Pixels = NDArray[np.uint8]
 _CONTAINERS: Final = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _CODECS: Final = {"webm": ("libvpx-vp9", "libvpx")}
 _DEFAULT_CODECS: Final = ("libx264", "libopenh264", "h264_videotoolbox", "mpeg4")
+_PIECES: Final = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "frag_duration": "500000",
+                  "cluster_time_limit": "500", "flush_packets": "1"}
+"""Options of mp4, mov (fragments, µs) and of Matroska, webm (clusters, ms); each takes those it knows."""
 _TICKS_PER_S: Final = 120_000
 """Multiple of 24, 25, 30, 50, 60 and of their 1000/1001 variants, so that common times are exact."""
 _MPEG4_TICKS_PER_S: Final = 60_000  # MPEG-4 allows at most 65535
@@ -38,7 +41,9 @@ class VideoSink:
 
     path: .mp4, .mov, .mkv or .webm. codec: encoder name; None = H.264 where FFmpeg has it, else MPEG-4 (VP9 for
     .webm). fps: nominal rate, only for the header and the length of the last frame. quality: 0 (worst) to 100.
-    threads: encoder threads. origin_s: subtracted from all times (0 keeps the source's own times).
+    threads: encoder threads. origin_s: subtracted from all times (0 keeps the source's own times). streaming: for
+    recordings that a kill must not cost: the file has its name from the first picture on, no picture waits in the
+    encoder, and pieces of half a second are written out, each of which can be read without what follows.
 
     The first picture fixes the size, padded at the right and bottom to even numbers by repeating the edge; pictures of
     another size are scaled to fit and centred on black. The file has a temporary name until :meth:`finish`.
@@ -46,7 +51,7 @@ class VideoSink:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, fps: float | None = None, codec: str | None = None,
-                 quality: int = 75, threads: int = 1, origin_s: float = 0.0) -> None:
+                 quality: int = 75, threads: int = 1, origin_s: float = 0.0, streaming: bool = False) -> None:
         self._path = Path(path)
         container = _CONTAINERS.get(self._path.suffix.lower())
         if container is None:
@@ -60,7 +65,8 @@ class VideoSink:
         self._format, self._fps, self._threads = container, fps or 25.0, threads
         self._quality, self._origin_s = quality, origin_s
         self._codec = _choose_codec(container, codec)
-        self._temporary = temporary_path(self._path)
+        self._streaming = streaming
+        self._temporary = self._path if streaming else temporary_path(self._path)
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._size = (0, 0)
@@ -99,7 +105,8 @@ class VideoSink:
 
     def _start(self, width: int, height: int) -> None:
         self._size = (width + width % 2, height + height % 2)
-        self._container = av.open(os.fspath(self._temporary.absolute()), "w", format=self._format)
+        self._container = av.open(os.fspath(self._temporary.absolute()), "w", format=self._format,
+                                  container_options=_PIECES if self._streaming else {})
         rate = Fraction(self._fps).limit_denominator(1001)
         stream = self._container.add_stream(self._codec, rate=rate)
         assert isinstance(stream, VideoStream)
@@ -116,6 +123,8 @@ class VideoSink:
             options: dict[str, object] = {"crf": str(round(worst - 0.6 * worst * self._quality / 75))}
             options |= {"preset": "veryfast"} if self._codec == "libx264" else \
                 {"deadline": "realtime", "cpu-used": "6", "b": "0"}
+            if self._streaming:
+                options |= {"tune": "zerolatency"} if self._codec == "libx264" else {"lag-in-frames": "0"}
             stream.options = options
         else:
             stream.codec_context.bit_rate = round(self._size[0] * self._size[1] * self._fps * self._quality / 250)
@@ -152,20 +161,22 @@ class VideoSink:
             container, self._container = self._container, None
             container.close()
             sync_file(self._temporary)
-            os.replace(self._temporary, self._path)
+            if not self._streaming:
+                os.replace(self._temporary, self._path)
         self._finished = True
         self._files = [self._path]
         return list(self._files)
 
     def abort(self) -> None:
-        """Remove the temporary file."""
+        """Remove the temporary file; a streaming one stays as far as it was written."""
         self._finished = True
         container, self._container, self._stream = self._container, None, None
         if container is not None:
             with contextlib.suppress(av.error.FFmpegError, OSError, ValueError):
                 container.close()
-        with contextlib.suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+        if not self._streaming:
+            with contextlib.suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
 
 
 def default_encoders() -> dict[str, tuple[str, ...]]:

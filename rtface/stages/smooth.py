@@ -72,6 +72,11 @@ class Smoother:
         """Forget all faces."""
         self._states.clear()
 
+    def forget_people(self) -> None:
+        """Begin the mean identity and albedo of every face anew with its next frame; filters go on."""
+        for state in self._states.values():
+            state.weight, state.person = 0.0, np.zeros(_PERSON)
+
     def smooth(self, ids: Array, coefficients: Coefficients, confidence: FloatArray, pts_s: float) -> Coefficients:
         """Coefficients (N faces) of the frame at ``pts_s`` → filtered ones, new arrays.
 

@@ -2,8 +2,8 @@
 
 from rtface.stream.channel import BoundedChannel, ChannelClosed, Policy
 from rtface.stream.spans import Observers, Span, SpanRecorder, StageObserver
-from rtface.stream.timer import StageTimer, StageTimes
+from rtface.stream.timer import StageTimer, StageTimes, timed
 from rtface.stream.worker import Worker
 
 __all__ = ["BoundedChannel", "ChannelClosed", "Observers", "Policy", "Span", "SpanRecorder", "StageObserver",
-           "StageTimer", "StageTimes", "Worker"]
+           "StageTimer", "StageTimes", "Worker", "timed"]

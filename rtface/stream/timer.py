@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from rtface.stream.spans import StageObserver
+from rtface.types import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +78,25 @@ class StageTimer:
             p50, p95 = np.percentile(values, (50, 95))
             out[name] = StageTimes(len(values), float(np.mean(values)), float(p50), float(p95), float(np.sum(values)))
         return out
+
+
+def timed(source: Iterable[Frame], observer: StageObserver | None) -> Iterator[tuple[Frame, float]]:
+    """Frames and the milliseconds it took to get them, for the source's thread; the observer hears of ``source``."""
+    frames = iter(source)
+    try:
+        while True:
+            start = time.perf_counter_ns()
+            if observer is not None:
+                observer.begin("source")
+            frame = None
+            try:
+                frame = next(frames, None)
+            finally:
+                if observer is not None:
+                    observer.end("source", -1 if frame is None else frame.index)
+            if frame is None:
+                return
+            yield frame, (time.perf_counter_ns() - start) / 1e6
+    finally:
+        if hasattr(frames, "close"):
+            frames.close()

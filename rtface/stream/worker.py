@@ -29,6 +29,11 @@ class Worker(Generic[T]):
         self._thread.start()
         return self
 
+    @property
+    def ended(self) -> bool:
+        """Whether the thread is over, by the iterable's end or by its failure."""
+        return not self._thread.is_alive()
+
     def stop(self, timeout_s: float = 10.0) -> bool:
         """Cancel the channel and wait for the thread; False when it has not ended in ``timeout_s`` seconds."""
         self.channel.cancel()

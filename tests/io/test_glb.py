@@ -15,8 +15,8 @@ import pygltflib.validator
 import pytest
 import trimesh
 
-from rtface.convert import glb_parts
 from rtface.errors import InputError, OutputError
+from rtface.exports import glb_parts
 from rtface.geometry import rotation_matrices
 from rtface.io import GlbSink
 from rtface.io.atomic import temporaries_in

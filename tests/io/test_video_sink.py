@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError, OutputError
-from rtface.io import VideoSink, open_source
+from rtface.io import VideoSink, VideoSource, open_source
 from rtface.io.atomic import temporaries_in
 from rtface.io.video_sink import _choose_codec
 
@@ -147,3 +147,25 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(full_disk, name: str) -> Non
             sink.write(rng.integers(0, 255, (96, 128, 3), dtype=np.uint8), i / 25)
         sink.finish()
     assert not path.exists() and temporaries_in(path.parent) == []
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm"])
+def test_a_streaming_video_can_be_read_while_it_is_written(tmp_path: Path, media, name: str) -> None:
+    sink = VideoSink(tmp_path / name, fps=30, streaming=True)
+    for k in range(90):
+        sink.write(media.number_picture(k), k / 30)
+    copy = tmp_path / f"killed{Path(name).suffix}"
+    copy.write_bytes((tmp_path / name).read_bytes())  # what a kill would leave
+    frames = list(VideoSource(copy))
+    assert 59 <= len(frames) <= 90  # at most a second is missing
+    assert [round(f.pts_s * 30) for f in frames] == list(range(len(frames)))
+    assert media.read_number(frames[50].pixels) == 50
+    assert sink.finish() == [tmp_path / name] and len(list(VideoSource(tmp_path / name))) == 90
+
+
+def test_a_streaming_video_stays_when_it_is_given_up(tmp_path: Path, media) -> None:
+    sink = VideoSink(tmp_path / "a.mp4", fps=30, streaming=True)
+    for k in range(40):
+        sink.write(media.number_picture(k), k / 30)
+    sink.abort()
+    assert len(list(VideoSource(tmp_path / "a.mp4"))) == 40

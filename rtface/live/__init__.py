@@ -1,0 +1,1 @@
+"""Live capture: a camera in, a window, streams and recordings out."""
