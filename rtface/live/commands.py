@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
@@ -41,8 +42,8 @@ def live(
     record: Annotated[bool, typer.Option("--record", help="Record from the start (key R).")] = False,
     out: Annotated[Path, typer.Option(help="Folder for recordings: OUT/take-001, …")] = Path("rtface-live"),
     formats: Formats = None,
-    stream: Annotated[list[str] | None, typer.Option(metavar="NAME[=ADDRESS]", help="Send results to other programs; "
-                                                     "repeat it for several.")] = None,
+    stream: Annotated[list[str] | None, typer.Option(metavar="NAME[=ADDRESS]", help="Send results to other programs: "
+                                                     "vmc, livelink, jsonl, … (docs/streaming.md).")] = None,
     faces: Annotated[int, typer.Option(help="Follow at most this many faces.")] = 4,
     recipe: Recipe = "mask",
     profile: Profile = "compact",
@@ -61,6 +62,7 @@ def live(
         from rtface.exports import DEFAULT_FORMATS, Format
         from rtface.live.run import LiveOptions, run_live
         from rtface.live.sources import parse_size
+        from rtface.live.streams import uses_stdout
 
         cv2.setNumThreads(1)  # the networks' threads and the decoder's share the cores
         options = LiveOptions(source=source, size=parse_size(size), fps=fps, realtime=realtime, window=window,
@@ -68,10 +70,11 @@ def live(
                               formats=tuple(cast(Format, name) for name in formats or DEFAULT_FORMATS),
                               streams=tuple(stream or ()), json=json_file)
         config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe)
+        told = sys.stderr if uses_stdout(options.streams) else sys.stdout
         summary = run_live(options, config, say=lambda line: say(line, quiet),
-                           tell=lambda line: None if quiet else print(line, flush=True))
+                           tell=lambda line: None if quiet else print(line, file=told, flush=True))
         if not quiet:
-            print("\n".join(summary.lines()).rstrip())
+            print("\n".join(summary.lines()).rstrip(), file=told)
 
 
 def cameras(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False, debug: Debug = False) -> None:

@@ -84,7 +84,7 @@ def run_live(options: LiveOptions, config: PipelineConfig | None = None, *, say:
         stack.enter_context(opened.source)
         say(opened.description)
         model = MorphableModel.load()
-        streams = open_streams(options.streams, StreamFacts(opened.source.info, model.expression_names))
+        streams = open_streams(options.streams, StreamFacts(opened.source.info, model, options.mirror))
         for sink in streams.values():
             stack.callback(sink.abort)  # after finish there is nothing left to give up
         recorder = Recorder(options.out, model, opened.source.info, formats=options.formats,

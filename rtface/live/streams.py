@@ -1,7 +1,7 @@
 """``--stream NAME[=ADDRESS]``: results sent to other programs while they are made.
 
-A stream is a :class:`rtface.io.Sink` whose ``write`` is quick and never waits for a receiver. A new one joins by an
-entry in :data:`STREAMS`.
+A stream is a :class:`rtface.io.Sink` whose ``write`` is quick and never waits for a receiver: those of
+:func:`rtface.io.open_streams`, and ``null``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rtface import io
 from rtface.errors import InputError
 from rtface.io import NullSink, Sink, SourceInfo
+from rtface.morphable import MorphableModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,9 @@ class StreamFacts:
 
     source: SourceInfo
     """Size and rate of the frames."""
-    expression_names: Sequence[str]
-    """Of the 64 expression coefficients; the first 52 are ARKit's."""
+    model: MorphableModel
+    mirror: bool = False
+    """Avatars move as in a mirror."""
 
 
 StreamOpener = Callable[[str | None, StreamFacts], Sink]
@@ -34,7 +37,21 @@ def _null(address: str | None, facts: StreamFacts) -> Sink:
     return NullSink()
 
 
-STREAMS: Final[Mapping[str, StreamOpener]] = {"null": _null}
+def _opener(name: str) -> StreamOpener:
+    def open_one(address: str | None, facts: StreamFacts) -> Sink:
+        info = facts.source
+        (sink,) = io.open_streams([name if address is None else f"{name}={address}"], facts.model, mirror=facts.mirror,
+                                  fps=float(info.fps or 30.0), size=(info.width, info.height))
+        return sink
+    return open_one
+
+
+STREAMS: Final[Mapping[str, StreamOpener]] = {"null": _null, **{name: _opener(name) for name in io.STREAMS}}
+
+
+def uses_stdout(wanted: Sequence[str]) -> bool:
+    """Whether a stream writes to standard output, so that nothing else may."""
+    return any(text.partition("=")[0] == "jsonl" and text.partition("=")[2] in ("", "-") for text in wanted)
 
 
 def open_streams(wanted: Sequence[str], facts: StreamFacts,
