@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from rtface.io.camera_source import Patience
 from rtface.io.cameras import CameraAddress
 from rtface.live.meter import Meter
 from rtface.live.session import LiveSession
-from rtface.live.streams import STREAMS, StreamFacts, open_streams
+from rtface.live.streams import STREAMS, StreamFacts, open_streams, uses_stdout
+from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
 from rtface.types import Coefficients, FaceTracks, Frame, FrameResult
 from tests.io.test_camera_source import FakeCamera
@@ -130,10 +132,10 @@ def test_a_camera_that_is_lost_ends_the_run_with_its_error(chain: Pipeline) -> N
     assert session.tally.frames >= 1
 
 
-def test_streams_are_opened_by_name_and_given_up_together() -> None:
+def test_streams_are_opened_by_name_and_given_up_together(model: MorphableModel) -> None:
     opened: list[tuple[str | None, Listing]] = []
 
-    facts = StreamFacts(ArraySource([picture(0)]).info, ("jawOpen",))
+    facts = StreamFacts(ArraySource([picture(0)]).info, model)
 
     def open_listing(address: str | None, given: StreamFacts) -> Listing:
         assert given is facts
@@ -145,9 +147,19 @@ def test_streams_are_opened_by_name_and_given_up_together() -> None:
     streams = {"list": open_listing, **STREAMS}
     sinks = open_streams(["list", "list=host:9000", "null"], facts, streams)
     assert list(sinks) == ["list", "list=host:9000", "null"] and [a for a, _ in opened] == [None, "host:9000"]
-    for wanted, message in ((["list", "vmc=1"], "got 'vmc', expected one of list, null"), (["list"] * 2, "twice"),
+    for wanted, message in ((["list", "nose=1"], "got 'nose', expected one of list, null"), (["list"] * 2, "twice"),
                             (["list", "null=x"], "got the address 'x'"), (["list=", "list=bad"], "no such host")):
         opened.clear()
         with pytest.raises(InputError, match=message):
             open_streams(wanted, facts, streams)
         assert [sink.ended for _, sink in opened] == ["aborted"]
+
+
+def test_other_programs_get_what_the_run_finds(chain: Pipeline, model: MorphableModel, tmp_path: Path) -> None:
+    facts = StreamFacts(ArraySource([picture(0)]).info, model, mirror=True)
+    assert uses_stdout(["null", "jsonl"]) and uses_stdout(["jsonl=-"]) and not uses_stdout(["jsonl=x", "vmc"])
+    sinks = open_streams([f"jsonl={tmp_path / 'lines.jsonl'}", "null"], facts)
+    with LiveSession(chain, ArraySource([picture(k) for k in range(6)]), sinks=sinks, live=False) as session:
+        drain(session)
+    lines = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+    assert len(lines) == 6 and all(len(line["faces"]) == 2 for line in lines)
