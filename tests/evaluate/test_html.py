@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from rtface.errors import InputError
-from rtface.evaluate import commands, html, svg
+from rtface.evaluate import commands, html
 from rtface.evaluate.dataset import Problem, SampleSet
 from rtface.evaluate.report import Report, Table
+from rtface.figures import svg
 from rtface.figures.plot import Curve, Plot
 from tests import blobs
 from tests.evaluate.packs import small_pack
