@@ -20,6 +20,7 @@ from rtface.cli_options import (
     Precision,
     Profile,
     Quiet,
+    Rebuild,
     Recipe,
     Threads,
     pipeline_config,
@@ -76,6 +77,7 @@ def convert(
     backend: Backend = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    rebuild: Rebuild = False,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in OUT.")] = False,
     force: Force = False,
@@ -90,7 +92,7 @@ def convert(
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
-        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild)
         options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
                    "selection": {"start_s": start, "end_s": end, "every": every}}
         log = find_log(video)

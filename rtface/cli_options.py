@@ -23,6 +23,7 @@ Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default
                                                 "one per physical core, at most 8.")]
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
                                      "what they hide before regression, only say what is hidden, or do not look.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="tensorrt, rtx: build engines that are missing or stale.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
 
@@ -49,7 +50,7 @@ def say(text: str, quiet: bool = False) -> None:
 
 
 def pipeline_config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
-                    recipe: str) -> Any:
+                    recipe: str, rebuild: bool = False) -> Any:
     """The configuration checks the values; what it does not know is told there."""
     from rtface.config import Backend as BackendName
     from rtface.config import OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
@@ -58,7 +59,7 @@ def pipeline_config(faces: int, profile: str, backend: str, precision: str, thre
     from rtface.config import Recipe as RecipeName
 
     return PipelineConfig(profile=cast(ProfileName, profile), backend=cast(BackendName, backend),
-                          precision=cast(PrecisionName, precision), threads=threads,
+                          precision=cast(PrecisionName, precision), threads=threads, rebuild_engines=rebuild,
                           tracker=TrackerConfig(faces=faces),
                           occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
                           smooth=SmoothConfig(enabled=smooth))

@@ -17,6 +17,7 @@ from rtface.cli_options import (
     Precision,
     Profile,
     Quiet,
+    Rebuild,
     Recipe,
     Threads,
     pipeline_config,
@@ -50,6 +51,7 @@ def live(
     backend: Backend = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    rebuild: Rebuild = False,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file.")] = None,
     quiet: Quiet = False,
@@ -69,7 +71,7 @@ def live(
                               mirror=mirror, duration_s=duration, frames=frames, record=record, out=out,
                               formats=tuple(cast(Format, name) for name in formats or DEFAULT_FORMATS),
                               streams=tuple(stream or ()), json=json_file)
-        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild)
         told = sys.stderr if uses_stdout(options.streams) else sys.stdout
         summary = run_live(options, config, say=lambda line: say(line, quiet),
                            tell=lambda line: None if quiet else print(line, file=told, flush=True))
