@@ -9,7 +9,7 @@ from pathlib import Path
 
 import rtface.io
 
-ALLOWED = {"rtface.errors", "rtface.types", "rtface.geometry", "rtface.io", "numpy", "av", "cv2",
+ALLOWED = {"rtface.errors", "rtface.types", "rtface.geometry", "rtface.io", "rtface.stream", "numpy", "av", "cv2",
            "pythonosc", "websockets", "pyvirtualcam"}
 
 
