@@ -29,7 +29,9 @@ def copied(config: Any, state: Any, folder: Path, *, profile: str, training: Any
 
 
 def noise(spec: Any) -> list[dict[str, Any]]:
-    return [{"crops": np.random.default_rng(0).random((2, 3, 128, 128), np.float32)}]
+    rng = np.random.default_rng(0)
+    return [{tensor.name: rng.random([2 if size == "N" else size for size in tensor.shape], np.float32)
+             for tensor in spec.inputs}]
 
 
 @pytest.mark.slow

@@ -80,6 +80,7 @@ def test_a_server_that_is_not_there_is_tried_again(monkeypatch, model, person):
     sink = WebSocketSink(f"ws://127.0.0.1:{port}", model.expression_names)
     for k in range(10):
         sink.write(person(k))
+    until(lambda: sink._trouble)
     heard = queue.Queue()
     with serve(lambda connection: [heard.put(m) for m in connection], "127.0.0.1", port) as server:
         thread = threading.Thread(target=server.serve_forever)
