@@ -15,13 +15,12 @@ from rtface import ops
 from rtface.io import VideoSink
 from rtface.morphable import MorphableModel
 from rtface.render import (
-    MeshRenderer,
+    OwnRenderer,
     RenderFace,
     RenderPart,
     Style,
     border_fade,
     faces_from_mesh,
-    headless_context,
     split_mesh,
     subdivision_lines,
 )
@@ -96,26 +95,27 @@ class OverlaySink:
         self._style = style or Style(opacity=0.85)
         self._scene = FaceScene(model)
         with ExitStack() as stack:
-            context = stack.enter_context(headless_context())
-            self._renderer = stack.enter_context(MeshRenderer(context, height, width))
+            self._own = OwnRenderer(height, width)
+            stack.callback(self._own.release)
             self._video = VideoSink(path, fps=fps)
-            self._stack = stack.pop_all()
+            stack.pop_all()
 
     def write(self, result: FrameResult) -> None:
         """Draw one frame; ``result.frame.pixels`` must be the real picture."""
         pixels = result.frame.pixels
-        for faces, opacity in self._scene.groups(result):
-            style = replace(self._style, opacity=self._style.opacity * opacity)
-            pixels = self._renderer.render_overlay(pixels, faces, style=style)
+        with self._own.current() as renderer:
+            for faces, opacity in self._scene.groups(result):
+                style = replace(self._style, opacity=self._style.opacity * opacity)
+                pixels = renderer.render_overlay(pixels, faces, style=style)
         self._video.write(pixels, result.frame.pts_s)
 
     def finish(self) -> list[Path]:
         """Give the video its final name."""
         files = self._video.finish()
-        self._stack.close()
+        self._own.release()
         return files
 
     def abort(self) -> None:
         """Remove the temporary file and free what OpenGL holds."""
         self._video.abort()
-        self._stack.close()
+        self._own.release()

@@ -14,7 +14,7 @@ from rtface import ops
 from rtface.geometry import invert_affine, transform_coefficients
 from rtface.io import VideoSink
 from rtface.morphable import MorphableModel
-from rtface.render import MeshRenderer, Style, border_fade, faces_from_mesh, headless_context
+from rtface.render import MeshRenderer, OwnRenderer, Style, border_fade, faces_from_mesh
 from rtface.stages.mesh import MeshBuilder
 from rtface.types import Coefficients, FaceStatus, FrameResult
 
@@ -88,29 +88,32 @@ class StagesSink:
     def __init__(self, path: str | os.PathLike[str], model: MorphableModel, *, fps: float | None = None) -> None:
         """fps: None takes 25, for the file's header only. RenderError without OpenGL."""
         with ExitStack() as stack:
-            context = stack.enter_context(headless_context())
-            self._view = StageRow(model, stack.enter_context(MeshRenderer(context, SIDE, SIDE)))
+            self._own = OwnRenderer(SIDE, SIDE)
+            stack.callback(self._own.release)
+            with self._own.current() as renderer:
+                self._view = StageRow(model, renderer)
             self._video = VideoSink(path, fps=fps)
-            self._stack = stack.pop_all()
+            stack.pop_all()
 
     def write(self, result: FrameResult) -> None:
         """Draw one frame; ``result.frame.pixels`` must be the real picture."""
-        self._video.write(self._view.row(result), result.frame.pts_s)
+        self._video.write(self.row(result), result.frame.pts_s)
 
     def row(self, result: FrameResult) -> Pixels:
         """(SIDE, 5·SIDE, 3) uint8: the panels of a frame, as :meth:`write` encodes them."""
-        return self._view.row(result)
+        with self._own.current():
+            return self._view.row(result)
 
     def finish(self) -> list[Path]:
         """Give the video its final name."""
         files = self._video.finish()
-        self._stack.close()
+        self._own.release()
         return files
 
     def abort(self) -> None:
         """Remove the temporary file and free what OpenGL holds."""
         self._video.abort()
-        self._stack.close()
+        self._own.release()
 
 
 def _largest(result: FrameResult) -> int | None:

@@ -124,3 +124,20 @@ def test_stages_need_a_recipe_that_looks(tmp_path: Path) -> None:
                 config=PipelineConfig(occlusion=OcclusionConfig(recipe="off")),
                 options=ConvertOptions(stages=tmp_path / "stages.mp4"))
     assert not (tmp_path / "out").exists() and not (tmp_path / "stages.mp4").exists()
+
+
+def test_overlay_and_stages_are_drawn_in_one_run(tmp_path: Path) -> None:
+    """Each has an OpenGL context of its own in the same thread."""
+    _clip(tmp_path / "clip.mkv")
+    pictures = []
+    for name, stages in (("alone", None), ("both", tmp_path / "stages.mkv")):
+        convert(lambda after: open_source(tmp_path / "clip.mkv", after_index=after), tmp_path / name,
+                lambda config, model: chain(config, model=model), config=replace(CONFIG, meshes=True),
+                options=ConvertOptions(formats=("npz",), overlay=tmp_path / f"{name}.mkv", stages=stages))
+        with open_source(tmp_path / f"{name}.mkv") as source:
+            pictures.append(np.stack([frame.pixels for frame in source]).astype(int))
+    assert (tmp_path / "stages.mkv").stat().st_size > 1000
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    with open_source(tmp_path / "clip.mkv") as source:
+        plain = np.stack([frame.pixels for frame in source]).astype(int)
+    assert (np.abs(pictures[0] - plain).max(axis=3) > 40).mean() > 0.02  # faces were drawn
