@@ -194,8 +194,7 @@ def figures(system: str, kind: str, name: str, faces: Sequence[Scored]) -> dict[
     inner = metrics.nme_interocular(predicted, truth, metrics.INNER_POINTS)
     box = metrics.nme_box(predicted, truth)
     found = np.isfinite(nme)
-    parts = {part: metrics.mean_of_found(metrics.nme_interocular(predicted, truth, rows))
-             for part, rows in PARTS.items()}
+    by_part = {part: metrics.nme_interocular(predicted, truth, rows) for part, rows in PARTS.items()}
     return {"group": kind, "name": name, "system": system, "faces": len(faces), "not_found": int((~found).sum()),
             "refused": sum(system in face.refused for face in faces),
             "nme": metrics.mean_of_found(nme), "nme_95": metrics.bootstrap_interval(nme, metrics.mean_of_found),
@@ -210,7 +209,10 @@ def figures(system: str, kind: str, name: str, faces: Sequence[Scored]) -> dict[
             **{f"failure_{100 * limit:.0f}_inner": metrics.failure_rate(inner, limit) for limit in FAILURES},
             "auc_8": metrics.area_under_curve(nme, AUC_LIMIT),
             "auc_8_95": metrics.bootstrap_interval(nme, lambda rows: metrics.area_under_curve(rows, AUC_LIMIT)),
-            "auc_8_inner": metrics.area_under_curve(inner, AUC_LIMIT), "parts": parts,
+            "auc_8_inner": metrics.area_under_curve(inner, AUC_LIMIT),
+            "parts": {part: metrics.mean_of_found(errors) for part, errors in by_part.items()},
+            "parts_95": {part: metrics.bootstrap_interval(errors, metrics.mean_of_found)
+                         for part, errors in by_part.items()},
             "offset": _offsets(predicted[found], truth[found]), **_by_visibility(predicted, truth, faces)}
 
 
@@ -272,13 +274,14 @@ def _hidden_table(lines: Sequence[Mapping[str, Any]]) -> Table:
 def _parts_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = [
         [line["name"], line["system"], *(_part(line, part) for part in PARTS)] for line in lines]
-    return Table("By part of the face: NME, and in brackets the mean offset x right, y down (conventions)",
+    return Table("By part of the face: NME, its 95 % interval, in brackets the mean offset x right, y down",
                  ("set", "system", *PARTS), rows)
 
 
 def _part(line: Mapping[str, Any], part: str) -> str:
     x, y = (100 * v for v in line["offset"].get(part, (np.nan, np.nan)))
-    return f"{percent(line['parts'][part])} ({x:+.1f}, {y:+.1f})" if np.isfinite(x) else "-"
+    known = f"{percent(line['parts'][part])} {percent_range(line['parts_95'][part])} ({x:+.1f}, {y:+.1f})"
+    return known if np.isfinite(x) else "-"
 
 
 def _tag_table(lines: Sequence[Mapping[str, Any]]) -> Table:

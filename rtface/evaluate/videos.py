@@ -27,7 +27,7 @@ from rtface.errors import MediaError
 from rtface.evaluate import metrics
 from rtface.evaluate.dataset import Pack, Problem, Sample, altered
 from rtface.evaluate.networks import MeshLandmarks
-from rtface.evaluate.report import Cell, Report, Table, percent
+from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
 from rtface.geometry import FloatArray
 from rtface.inference import Engine
 from rtface.io import open_source
@@ -92,7 +92,8 @@ def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, fac
     if look is not None:
         look(runs)
     results = [run.figures for run in runs]
-    return Report("videos", [_table([*results, _total(results)] if results else [])],
+    tables = [_table([*results, _total(results)]), _interval_table(_total(results))] if results else [_table([])]
+    return Report("videos", tables,
                   [*results, _total(results)] if results else [], [clips],
                   {**(settings or {}), "config": config.to_dict(), "backends": pipeline.backends})
 
@@ -198,6 +199,11 @@ def _gap(tracks: Any) -> float | None:
     return float(np.mean(np.concatenate(gaps))) if gaps else None
 
 
+SHARES: Final = ("measured", "with_face")
+MEDIANS: Final = ("jitter_network", "jitter_mesh", "gap")
+"""Figures that are shares of frames, and such whose median over clips is told."""
+
+
 def _total(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """All clips as one: shares and rates over all frames, confidence over all faces, medians of the jitter."""
     frames, faces = sum(line["frames"] for line in lines), sum(line["faces_tracked"] for line in lines)
@@ -210,12 +216,27 @@ def _total(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                              "confidence": sure / faces if faces else None}
     compared = [line["peer"] for line in lines if line["peer"] is not None]
     total["peer"] = {key: sum(counts[key] for counts in compared) for key in compared[0]} if compared else None
-    for key in ("measured", "with_face"):
-        total[key] = sum(line[key] * line["frames"] for line in lines) / max(frames, 1)
-    for key in ("jitter_network", "jitter_mesh", "gap"):
-        values = [line[key] for line in lines if line[key] is not None]
-        total[key] = float(np.median(values)) if values else None
+    for key in SHARES:
+        rows = np.array([(line[key] * line["frames"], line["frames"]) for line in lines])
+        total[key], total[f"{key}_95"] = _share(rows), metrics.bootstrap_interval(rows, _share)
+    for key in MEDIANS:
+        values = np.array([line[key] for line in lines if line[key] is not None], np.float64)
+        total[key] = float(np.median(values)) if len(values) else None
+        total[f"{key}_95"] = metrics.bootstrap_interval(values, lambda v: float(np.median(v))) if len(values) else None
     return total
+
+
+def _share(rows: metrics.Doubles) -> float:
+    """Rows (frames that count, frames) → their share."""
+    return float(rows[:, 0].sum() / max(rows[:, 1].sum(), 1))
+
+
+def _interval_table(total: Mapping[str, Any]) -> Table:
+    """What the clips say of clips: 95 % intervals of the totals, by bootstrap over clips."""
+    keys = (*SHARES, *MEDIANS)
+    known = [key for key in keys if total[f"{key}_95"] is not None]
+    return Table("All clips: 95 % intervals over clips (units as above)", tuple(key.replace("_", " ") for key in known),
+                 [[percent_range(total[f"{key}_95"], 1 if key in SHARES else 2) for key in known]])
 
 
 def _table(lines: Sequence[Mapping[str, Any]]) -> Table:

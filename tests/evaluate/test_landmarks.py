@@ -53,6 +53,8 @@ def test_good_points_have_small_errors_from_the_detector_and_from_the_label(pack
         assert (got["faces"], got["not_found"], got["refused"]) == (4, 0, 0)
         assert 0 < got["nme"] < 0.06 and got["failure_10"] == 0 and got["auc_8"] > 0.3
         assert got["nme_95"][0] <= got["nme"] <= got["nme_95"][1] and got["nme_box"] < got["nme"]
+        assert all(low <= got["parts"][part] <= high for part, (low, high) in got["parts_95"].items())
+        assert got["parts"].keys() == got["parts_95"].keys() >= {"jaw", "eyes"}
     assert {r["system"] for r in report.results} == {NETWORK, LABEL_BOX}
     assert line(report, NETWORK, "hand")["faces"] == 1 and line(report, NETWORK, "none")["faces"] == 5
 

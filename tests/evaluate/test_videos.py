@@ -37,6 +37,10 @@ def test_every_clip_gets_a_line_and_all_together_one(tmp_path: Path, model: Morp
     assert free["jitter_network"] < 0.05 and free["jitter_mesh"] < free["jitter_network"] + 0.01  # straight motion
     assert free["gap"] > 0 and {"track", "regress"} <= free["stages_ms"].keys()
     assert total["kind"] == "total" and "all 2 clips" in report.text()
+    assert "All clips: 95 % intervals over clips" in report.text()
+    for key in ("measured", "with_face"):
+        low, high = total[f"{key}_95"]
+        assert min(free[key], secret[key]) - 1e-9 <= low <= total[key] <= high <= max(free[key], secret[key]) + 1e-9
     assert len(lines) == 2 and lines[0].startswith("videos/clips/free.mp4: 20 frames")
     assert [[r.frame.index for r in run.shown] for run in runs] == [[2, 7, 12, 17], [1, 4, 7, 10]]
 
