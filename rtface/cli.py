@@ -22,6 +22,7 @@ from rtface.cli_options import (
     Quiet,
     Rebuild,
     Recipe,
+    Reflect,
     Threads,
     pipeline_config,
     say,
@@ -78,6 +79,7 @@ def convert(
     precision: Precision = "auto",
     threads: Threads = None,
     rebuild: Rebuild = False,
+    reflect: Reflect = True,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in OUT.")] = False,
     force: Force = False,
@@ -92,7 +94,7 @@ def convert(
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
-        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect)
         options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
                    "selection": {"start_s": start, "end_s": end, "every": every}}
         log = find_log(video)
@@ -180,6 +182,7 @@ def evaluate(
     profile: Profile = "compact",
     backend: Backend = "onnx",
     threads: Threads = None,
+    reflect: Reflect = True,
     debug: Debug = False,
 ) -> None:
     """Measure on labelled pictures and real clips: tables, and one JSON document as the last line."""
@@ -193,7 +196,7 @@ def evaluate(
 
         cv2.setNumThreads(1)
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
-                                  threads=threads)
+                                  threads=threads, reflect=reflect)
         options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
                                   peer=tuple(peer or ()), peers_only=peers_only, export_inputs=export_inputs,
                                   sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
@@ -231,8 +234,9 @@ def _replay(log: Path, out: Path, config: Any, options: dict[str, Any], quiet: b
     from rtface.replay import replay
 
     if config != PipelineConfig(threads=config.threads):
-        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision or smooth) with "
-                         "a recording, which is replayed without networks; leave them out, or convert its video.mp4")
+        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision, reflect or "
+                         "smooth) with a recording, which is replayed without networks; leave them out, or convert "
+                         "its video.mp4")
     with _progress(quiet) as progress:
         summary = replay(log, out, options=_convert_options(options), progress=progress)
     _tell_summary(summary, out, quiet)

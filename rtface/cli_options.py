@@ -24,6 +24,8 @@ Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
                                      "what they hide before regression, only say what is hidden, or do not look.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="tensorrt, rtx: build engines that are missing or stale.")]
+Reflect = Annotated[bool, typer.Option("--reflect/--no-reflect", help="Measure every face also in the mirror and take "
+                                       "the mean: more exact, two more passes of small networks per face.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
 
@@ -50,7 +52,7 @@ def say(text: str, quiet: bool = False) -> None:
 
 
 def pipeline_config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
-                    recipe: str, rebuild: bool = False) -> Any:
+                    recipe: str, rebuild: bool = False, reflect: bool = True) -> Any:
     """The configuration checks the values; what it does not know is told there."""
     from rtface.config import Backend as BackendName
     from rtface.config import OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
@@ -60,6 +62,7 @@ def pipeline_config(faces: int, profile: str, backend: str, precision: str, thre
 
     return PipelineConfig(profile=cast(ProfileName, profile), backend=cast(BackendName, backend),
                           precision=cast(PrecisionName, precision), threads=threads, rebuild_engines=rebuild,
+                          reflect=reflect,
                           tracker=TrackerConfig(faces=faces),
                           occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
                           smooth=SmoothConfig(enabled=smooth))

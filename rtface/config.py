@@ -183,6 +183,9 @@ class PipelineConfig:
     """Build compiled engines that are missing or stale, instead of telling the command that does."""
     threads: int | None = None
     """Threads of an engine; None: 1 for compact networks, else one per physical core, at most 8."""
+    reflect: bool = True
+    """Landmarks and coefficients are the means of what the networks say of a face and of its mirror image: nearer to
+    the truth, at the price of two more passes per face."""
     meshes: bool = True
     """Make vertices, normals and colours; off when only coefficients are wanted."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
@@ -194,6 +197,7 @@ class PipelineConfig:
     def __post_init__(self) -> None:
         _choice(self, "profile", get_args(Profile))
         _choice(self, "precision", get_args(Precision))
+        _choice(self, "reflect", (True, False))
         _choice(self, "meshes", (True, False))
         _choice(self, "rebuild_engines", (True, False))
         if self.threads is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,8 @@ LANDMARKS_68: Final = np.array([
 """Which of the 68 landmarks each becomes in a mirror."""
 TOLERANCE_MM: Final = 0.05
 CHUNK: Final = 256
+SAMPLE: Final = 512
+"""Vertices by which the signs of modes are told."""
 _ODD_HARMONICS: Final = (3, 4, 7)
 """Functions of :func:`rtface.geometry.spherical_harmonics` that change their sign with x."""
 
@@ -26,22 +29,30 @@ class Mirror:
     """What a mirror does to the 239 coefficients of a model whose bases are symmetric, as rtface's are."""
 
     def __init__(self, model: MorphableModel) -> None:
-        """Raises InputError where a basis is neither even nor odd under reflection in x."""
-        rows = _reflection(model.mean)
+        """Raises InputError where a basis is neither even nor odd under reflection in x, told by some of its vertices.
+        """
+        self.basis_id = model.basis_id
+        """Identifier of the model."""
+        self._mean = model.mean
+        some = np.unique(np.linspace(0, len(model.mean) - 1, SAMPLE).astype(np.int64))
+        rows = _reflection(model.mean, some)
         order = np.arange(VECTOR_SIZE)
         sign = np.ones(VECTOR_SIZE, np.float32)
-        sign[:IDENTITY_SIZE] = _signs("identity", model.identity_basis, rows, np.array([-1.0, 1.0, 1.0]))
+        sign[:IDENTITY_SIZE] = _signs("identity", model.identity_basis, some, rows, np.array([-1.0, 1.0, 1.0]))
         start = IDENTITY_SIZE
         order[start:start + EXPRESSION_SIZE] = start + _partners(model.expression_names)
         start += EXPRESSION_SIZE
-        sign[start:start + ALBEDO_SIZE] = _signs("albedo", model.albedo_basis, rows, np.ones(3))
+        sign[start:start + ALBEDO_SIZE] = _signs("albedo", model.albedo_basis, some, rows, np.ones(3))
         start += ALBEDO_SIZE
         sign[start + np.array(_ODD_HARMONICS)] = -1
         start += ILLUMINATION_SIZE
         sign[[start + 1, start + 2, start + 4]] = -1  # yaw, roll, t_x
         self._order, self._sign = order, sign
-        self.vertices = rows
+
+    @cached_property
+    def vertices(self) -> NDArray[np.int64]:
         """(V,) int: each vertex's mirror image."""
+        return _reflection(self._mean, np.arange(len(self._mean)))
 
     def coefficients(self, vectors: FloatArray, width_px: float) -> FloatArray:
         """(N, 239) of pictures → (N, 239) of the pictures turned left to right, ``width_px`` wide."""
@@ -52,11 +63,11 @@ class Mirror:
         return out
 
 
-def _reflection(mean: FloatArray) -> NDArray[np.int64]:
-    """(V,) vertex at (−x, y, z) of every vertex."""
-    found = np.empty(len(mean), np.int64)
-    for start in range(0, len(mean), CHUNK):
-        flipped = mean[start:start + CHUNK] * np.array([-1.0, 1.0, 1.0], mean.dtype)
+def _reflection(mean: FloatArray, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(R,) vertex at (−x, y, z) of each of the vertices ``rows``."""
+    found = np.empty(len(rows), np.int64)
+    for start in range(0, len(rows), CHUNK):
+        flipped = mean[rows[start:start + CHUNK]] * np.array([-1.0, 1.0, 1.0], mean.dtype)
         distance = ((flipped[:, None] - mean[None]) ** 2).sum(axis=-1)
         found[start:start + CHUNK] = distance.argmin(axis=1)
         if distance.min(axis=1).max() > TOLERANCE_MM**2:
@@ -65,10 +76,11 @@ def _reflection(mean: FloatArray) -> NDArray[np.int64]:
     return found
 
 
-def _signs(name: str, basis: FloatArray, rows: NDArray[np.int64], flip: NDArray[Any]) -> FloatArray:
-    """(K,) +1 for modes that a mirror keeps, −1 for those it turns around; basis (V, 3, K)."""
-    own = basis.reshape(-1, basis.shape[2])
-    turned = (basis[rows] * flip[:, None].astype(basis.dtype)).reshape(own.shape)
+def _signs(name: str, basis: FloatArray, rows: NDArray[np.int64], images: NDArray[np.int64],
+           flip: NDArray[Any]) -> FloatArray:
+    """(K,) +1 for modes that a mirror keeps, −1 for those it turns around; basis (V, 3, K), images of the rows."""
+    own = basis[rows].reshape(-1, basis.shape[2])
+    turned = (basis[images] * flip[:, None].astype(basis.dtype)).reshape(own.shape)
     share = np.einsum("ik,ik->k", own, turned) / np.maximum(np.einsum("ik,ik->k", own, own), 1e-12)
     if (np.abs(np.abs(share) - 1) > 0.01).any():
         raise InputError(f"Mirror: got a {name} mode that is neither even nor odd under reflection, expected a "

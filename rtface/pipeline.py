@@ -18,6 +18,7 @@ import numpy as np
 from rtface.config import Backend, PipelineConfig, Recipe
 from rtface.errors import InputError
 from rtface.inference import Choice, Engine, choose_backend, open_engine
+from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.assess import assess
 from rtface.stages.crop import crop_faces
@@ -28,6 +29,7 @@ from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
 from rtface.stages.neutral import NeutralFace
 from rtface.stages.occlude import hidden_points
+from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
@@ -91,8 +93,12 @@ class Pipeline:
                 model = MorphableModel.load()
             self._timer = StageTimer(self._observer)
             detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
-            self._tracker = FaceTracker(detector, found["landmarks"], self.config.tracker)
-            self._regressor = Regressor(found["regressor"], model.basis_id if model else found["regressor"].spec.basis)
+            landmarks, regressor = found["landmarks"], found["regressor"]
+            if self.config.reflect:
+                mirror = Mirror(model or MorphableModel.load(level=0))
+                landmarks, regressor = reflected_landmarks(landmarks), reflected_regressor(regressor, mirror)
+            self._tracker = FaceTracker(detector, landmarks, self.config.tracker)
+            self._regressor = Regressor(regressor, model.basis_id if model else regressor.spec.basis)
             self._deoccluder = Deoccluder(found, self.config.occlusion)
             self._engines = found
         except BaseException:

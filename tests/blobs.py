@@ -22,12 +22,13 @@ BASIS = "rtface-1"
 def _face_points() -> np.ndarray:
     """68 landmarks in a unit box that reaches from hair line to chin (the box of ``boxes_from_landmarks``)."""
     jaw = [(0.5 - 0.5 * np.cos(np.pi * k / 16), 0.45 + 0.55 * np.sin(np.pi * k / 16)) for k in range(17)]
-    high = FOREHEAD_PER_FACE / (1 + FOREHEAD_PER_FACE)
-    brow = [(0.14 + 0.06 * k, high) for k in range(5)] + [(0.62 + 0.06 * k, high) for k in range(5)]
+    top = FOREHEAD_PER_FACE / (1 + FOREHEAD_PER_FACE)
+    brow = [(0.14 + 0.06 * k, top) for k in range(5)] + [(0.62 + 0.06 * k, top) for k in range(5)]
     nose = [(0.5, 0.35 + 0.07 * k) for k in range(4)] + [(0.42 + 0.04 * k, 0.6) for k in range(5)]
     eye = [(0.22, 0.4), (0.27, 0.37), (0.33, 0.37), (0.38, 0.4), (0.33, 0.43), (0.27, 0.43)]
     eyes = eye + [(1 - x, y) for x, y in (eye[3], eye[2], eye[1], eye[0], eye[5], eye[4])]
-    mouth = [(0.5 - 0.16 * np.cos(2 * np.pi * k / 20), 0.77 + 0.06 * np.sin(2 * np.pi * k / 20)) for k in range(20)]
+    mouth = [(0.5 - wide * np.cos(2 * np.pi * k / count), 0.77 - high * np.sin(2 * np.pi * k / count))
+             for count, wide, high in ((12, 0.16, 0.06), (8, 0.12, 0.03)) for k in range(count)]
     return np.array(jaw + brow + nose + eyes + mouth, np.float32)
 
 

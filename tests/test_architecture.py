@@ -32,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "mirror": MODEL | {"morphable"},
     "ops": CORE | {"_native"},
     "inference": CORE | {"config", "paths", "ops"},
-    "stages": MODEL | {"config", "contours", "morphable", "jaw", "ops", "inference"},
+    "stages": MODEL | {"config", "contours", "morphable", "jaw", "mirror", "ops", "inference"},
     "stream": CORE,
     # geometry: only its rotations, for mesh files have axes of their own; stream: a camera is read in a thread
     "io": CORE | {"geometry", "stream"},
@@ -43,7 +43,7 @@ LAYERS: dict[str, set[str]] = {
     "exports": MODEL | {"morphable", "ops", "io"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
-    "pipeline": MODEL | {"config", "morphable", "ops", "inference", "stages", "stream", "io", "render"},
+    "pipeline": MODEL | {"config", "morphable", "mirror", "ops", "inference", "stages", "stream", "io", "render"},
     "live": MODEL | {"config", "morphable", "ops", "io", "render", "stream", "pipeline", "overlay", "stage_view",
                      "report", "exports", "replay", "cli_options"},
     "replay": MODEL | {"config", "morphable", "io", "stages", "stream", "overlay", "report", "exports", "convert"},

@@ -17,13 +17,18 @@ from rtface.evaluate.report import describe_network
 from rtface.geometry import FloatArray, crops_from_landmarks, pose_vertices
 from rtface.inference import Engine, open_engine
 from rtface.jaw import JAW, JawLine, project_landmarks
+from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.crop import crop_faces, sample
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
+from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
 from rtface.types import Coefficients, FaceTracks, Frame
+
+REFLECTED: Final = ("landmarks", "regressor")
+"""Networks that look at mirror images too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class NetworkOptions:
     backend: Backend = "onnx"
     """Not the fastest one: figures shall be the same on every machine."""
     threads: int | None = None
+    reflect: bool = True
+    """As :class:`rtface.config.PipelineConfig` has it."""
 
     def __post_init__(self) -> None:
         if self.profile not in get_args(Profile):
@@ -51,6 +58,8 @@ class Networks:
         ModelFileError when weights are missing or damaged, BackendError when the backend is not there.
         """
         self._stack = ExitStack()
+        self.reflect = options.reflect
+        """Whether faces are measured in the mirror too."""
         self.engines: dict[str, Engine] = {}
         try:
             for name in names:
@@ -63,7 +72,9 @@ class Networks:
 
     def describe(self) -> dict[str, Any]:
         """Which networks ran, for reports."""
-        return {name: describe_network(engine.spec, engine.backend) for name, engine in self.engines.items()}
+        return {name: {**describe_network(engine.spec, engine.backend),
+                       **({"reflect": self.reflect} if name in REFLECTED else {})}
+                for name, engine in self.engines.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -103,8 +114,8 @@ class LandmarkNetwork:
 
     ANY_FACE: Final = TrackerConfig(faces=1, min_presence_new=0.0, min_presence=0.0)
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, *, reflect: bool = True) -> None:
+        self._engine = reflected_landmarks(engine) if reflect else engine
         self.min_presence = TrackerConfig().min_presence_new
         """Faces that the network is less sure of are refused by the tracker."""
 
@@ -134,8 +145,8 @@ class MeshLandmarks:
 class MeshNetwork:
     """The regressor on the crop that the pipeline would give it, and the mesh's points in the picture."""
 
-    def __init__(self, engine: Engine, model: MorphableModel) -> None:
-        self._regressor = Regressor(engine, model.basis_id)
+    def __init__(self, engine: Engine, model: MorphableModel, *, reflect: bool = True) -> None:
+        self._regressor = _regressor(engine, model, reflect)
         self._points = MeshLandmarks(model)
 
     def locate(self, frame: Frame, tracks: FaceTracks) -> tuple[FloatArray, FloatArray]:
@@ -189,14 +200,20 @@ class FaceReader:
         return self.regressor.regress(sample(frame, transforms, np.zeros(1, np.int32), self.regressor.size))
 
 
-def face_reader(engines: Mapping[str, Engine], basis: str, recipe: Recipe = "off") -> FaceReader:
-    """The product's stages as a :class:`FaceReader`; basis: the morphable model's identifier.
+def face_reader(engines: Mapping[str, Engine], model: MorphableModel, recipe: Recipe = "off", *,
+                reflect: bool = True) -> FaceReader:
+    """The product's stages as a :class:`FaceReader`; model: what the regressor's coefficients stand for.
 
-    recipe: what is done about occlusion before regression.
+    recipe: what is done about occlusion before regression; reflect: whether to measure in the mirror too.
     """
     deoccluder = Deoccluder(engines, OcclusionConfig(recipe=recipe)) if recipe == "contour" else None
     return FaceReader(detector_stage(engines["detector"], DetectorConfig().min_score),
-                      LandmarkNetwork(engines["landmarks"]), Regressor(engines["regressor"], basis), deoccluder)
+                      LandmarkNetwork(engines["landmarks"], reflect=reflect),
+                      _regressor(engines["regressor"], model, reflect), deoccluder)
+
+
+def _regressor(engine: Engine, model: MorphableModel, reflect: bool) -> Regressor:
+    return Regressor(reflected_regressor(engine, Mirror(model)) if reflect else engine, model.basis_id)
 
 
 def detector_stage(engine: Engine, min_score: float) -> FaceDetector:

@@ -69,7 +69,8 @@ def _completion(pack: Pack, options: EvaluateOptions, engines: Engines, progress
     model, folder = MorphableModel.load(), options.sheet_all
     files = load_all(options.peer, CROP, completion.SYSTEMS)
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
-        return completion.run(pack, face_reader(networks.engines, model.basis_id), networks.engines, model,
+        reader = face_reader(networks.engines, model, reflect=networks.reflect)
+        return completion.run(pack, reader, networks.engines, model,
                               sets=options.chosen_sets(pack, completion.SETS), own_masks=options.layout != PACK,
                               settings={"networks": networks.describe()}, files=files,
                               inputs=Inputs("completion", options.export_inputs),
@@ -102,8 +103,10 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
         if names:
             ours = networks.engines
             systems = landmarks.Systems(
-                detector_stage(ours["detector"], DetectorConfig().min_score), LandmarkNetwork(ours["landmarks"]),
-                MeshNetwork(ours["regressor"], MorphableModel.load()), systems.peers, systems.files)
+                detector_stage(ours["detector"], DetectorConfig().min_score),
+                LandmarkNetwork(ours["landmarks"], reflect=networks.reflect),
+                MeshNetwork(ours["regressor"], MorphableModel.load(), reflect=networks.reflect),
+                systems.peers, systems.files)
         folder = options.sheet_all
         return landmarks.run(pack, systems, sets=options.chosen_sets(pack, landmarks.SETS),
                              settings={"networks": networks.describe()},
@@ -122,7 +125,7 @@ def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
         masked = class_maps.MASKS[options.layout](options.data)
     with Networks(options.networks, "detector", "landmarks", "segment", engines=engines) as networks:
         ours, folder = networks.engines, options.sheet_all
-        systems = occlusion.Systems(LandmarkNetwork(ours["landmarks"]), detector_stage(
+        systems = occlusion.Systems(LandmarkNetwork(ours["landmarks"], reflect=networks.reflect), detector_stage(
             ours["detector"], DetectorConfig().min_score), ClassNetwork(ours["segment"]),
             {one.name: PredictedMaps(one) for one in files})
         report = occlusion.run(masked, systems, boxed=boxed,
@@ -142,7 +145,8 @@ def _parsing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: P
         parsed = class_maps.PARTS[options.layout](options.data)
     with Networks(options.networks, "detector", "landmarks", "parse", engines=engines) as networks:
         ours, folder = networks.engines, options.sheet_all
-        systems = parsing.Systems(LandmarkNetwork(ours["landmarks"]), ClassNetwork(ours["parse"]), detector_stage(
+        systems = parsing.Systems(LandmarkNetwork(ours["landmarks"], reflect=networks.reflect),
+                                  ClassNetwork(ours["parse"]), detector_stage(
             ours["detector"], DetectorConfig().min_score), {one.name: PredictedMaps(one) for one in files})
         report = parsing.run(parsed, systems, settings={"networks": networks.describe(), "layout": options.layout},
                              look=None if folder is None else lambda name, shown: classmaps.worst_sheet(
@@ -161,7 +165,8 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress
     model, folder = MorphableModel.load(), options.sheet_all
     files = load_all(options.peer, POINTS, (*SYSTEMS, robustness.REGRESSOR))
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
-        readers = {name: face_reader(networks.engines, model.basis_id, recipe) for name, recipe in SYSTEMS.items()}
+        readers = {name: face_reader(networks.engines, model, recipe, reflect=networks.reflect)
+                   for name, recipe in SYSTEMS.items()}
         return robustness.run(pack, readers, model, sets=options.chosen_sets(pack, robustness.SETS),
                               settings={"networks": networks.describe()}, files=files,
                               inputs=Inputs("robustness", options.export_inputs),
@@ -173,7 +178,8 @@ def _shape(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pro
                    *(("sets",) if options.layout != PACK else ()))
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *READER, engines=engines) as networks:
-        return shape.run(pack, face_reader(networks.engines, model.basis_id), model, sets=options.sets or shape.SETS,
+        reader = face_reader(networks.engines, model, reflect=networks.reflect)
+        return shape.run(pack, reader, model, sets=options.sets or shape.SETS,
                          layout=options.layout, settings={"networks": networks.describe()}, progress=progress,
                          files=load_all(options.peer, VERTICES, shape.SYSTEMS),
                          inputs=Inputs("shape", options.export_inputs),
@@ -205,8 +211,9 @@ def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
     folder = options.sheet_all
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return temporal.run(chain.from_iterable(clips), networks.engines, model, sets=sets,
-                            faces=options.faces or TrackerConfig().faces, settings={"networks": networks.describe()},
-                            files=files, inputs=Inputs("temporal", options.export_inputs),
+                            faces=options.faces or TrackerConfig().faces, reflect=networks.reflect,
+                            settings={"networks": networks.describe()}, files=files,
+                            inputs=Inputs("temporal", options.export_inputs),
                             look=None if folder is None else
                             lambda played, curves: timelines.worst_timelines(played, curves, folder),
                             progress=progress)
@@ -217,7 +224,7 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Engines, progre
     names = () if options.peers_only else READER
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *names, engines=engines) as networks:
-        reader = face_reader(networks.engines, model.basis_id) if names else None
+        reader = face_reader(networks.engines, model, reflect=networks.reflect) if names else None
         return verification.run(pack, reader, paster=None if reader is None else Paster(model),
                                 sets=options.chosen_sets(pack, verification.SETS),
                                 files=load_all(options.peer, EMBEDDING, verification.SYSTEMS),
@@ -238,6 +245,7 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pr
 
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         report = videos.run(pack, networks.engines, model, faces=options.faces or TrackerConfig().faces,
+                            reflect=networks.reflect,
                             peer=None if options.peers is None else PeerDetector(options.peers),
                             settings={"networks": networks.describe()}, look=look, progress=progress)
     if not shown:

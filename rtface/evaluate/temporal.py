@@ -84,7 +84,7 @@ class Played(NamedTuple):
 
 
 def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableModel, *, sets: Sequence[SampleSet] = (),
-        faces: int = TrackerConfig().faces, crop_stages: Sequence[CropStage] = (),
+        faces: int = TrackerConfig().faces, reflect: bool = True, crop_stages: Sequence[CropStage] = (),
         settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[Played], Curves], None] | None = None,
         files: Sequence[Predictions] = (), inputs: Inputs | None = None,
         progress: Callable[[str], None] = lambda line: None) -> Report:
@@ -92,7 +92,7 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
 
     files: points of other systems; inputs: gets the clips that they are for.
     """
-    config = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=faces))
+    config = PipelineConfig(meshes=False, reflect=reflect, tracker=TrackerConfig(faces=faces))
     curves, played, inputs = Curves(model), list[Played](), inputs or Inputs("temporal")
     bare = replace(config, smooth=SmoothConfig(enabled=False), occlusion=replace(config.occlusion, steadiness=0.0))
     configs = dict(zip(SYSTEMS, (config, bare), strict=True))

@@ -1,0 +1,82 @@
+"""Look at every crop twice, as it is and in the mirror, and take the mean of both answers (test-time augmentation).
+
+A network's errors for a picture and for its mirror image are partly independent, so that the mean is nearer to the
+truth and moves less from frame to frame; docs/benchmarks.md has the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from rtface.errors import ModelFileError
+from rtface.inference import Engine, EngineSpec
+from rtface.mirror import LANDMARKS_68, Mirror
+from rtface.stages.crop import crop_side
+from rtface.types import Array
+
+
+class ReflectedEngine:
+    """An engine around another one; it runs that one twice. The other one stays its owner's to close."""
+
+    def __init__(self, engine: Engine, turn_back: Callable[[Mapping[str, Array]], Mapping[str, Array]]) -> None:
+        """engine: all its inputs are pictures (N, C, H, W).
+
+        turn_back: outputs for mirror images → what they mean for the pictures themselves; by the same names.
+        """
+        self._engine = engine
+        self._turn_back = turn_back
+
+    @property
+    def spec(self) -> EngineSpec:
+        """That of the engine within."""
+        return self._engine.spec
+
+    @property
+    def backend(self) -> str:
+        """For reports."""
+        return self._engine.backend
+
+    def run(self, **inputs: Array) -> dict[str, Array]:
+        """See :meth:`rtface.inference.Engine.run`."""
+        seen = self._engine.run(**inputs)
+        mirrored = self._turn_back(self._engine.run(**{name: np.ascontiguousarray(pictures[..., ::-1])
+                                                       for name, pictures in inputs.items()}))
+        return {name: (seen[name] + mirrored[name]) / 2 for name in seen}
+
+    def close(self) -> None:
+        """Nothing: the engine within is not owned."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+def reflected_landmarks(engine: Engine) -> ReflectedEngine:
+    """The landmark network, looking twice: outputs landmarks (N, 68, 2) crop px, visibility (N, 68), others alike."""
+    side = np.float32(crop_side(engine))
+
+    def turn_back(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        landmarks = outputs["landmarks"][:, LANDMARKS_68]
+        landmarks[..., 0] = side - landmarks[..., 0]
+        return {**outputs, "landmarks": landmarks, "visibility": outputs["visibility"][:, LANDMARKS_68]}
+
+    return ReflectedEngine(engine, turn_back)
+
+
+def reflected_regressor(engine: Engine, mirror: Mirror) -> ReflectedEngine:
+    """The regressor, looking twice: output coefficients (N, 239) in crop px of the basis that ``mirror`` knows.
+
+    ModelFileError when the network was trained for another basis.
+    """
+    if engine.spec.basis and engine.spec.basis != mirror.basis_id:
+        raise ModelFileError(f"regressor: got weights for the basis {engine.spec.basis!r}, expected "
+                             f"{mirror.basis_id!r}; train it again with: python -m rtface.train.regressor")
+    side = float(crop_side(engine))
+    return ReflectedEngine(engine, lambda out: {"coefficients": mirror.coefficients(out["coefficients"], side)})
