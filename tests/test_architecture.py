@@ -188,7 +188,8 @@ def test_the_default_run_time_never_loads_torch() -> None:
 
 def test_a_whole_pipeline_runs_without_torch() -> None:
     loaded = loaded_by("import numpy as np\nfrom rtface.config import PipelineConfig\nfrom rtface.pipeline import "
-                       "Pipeline\nfrom rtface.types import Frame\nwith Pipeline(PipelineConfig(threads=1)) as p:\n"
+                       "Pipeline\nfrom rtface.types import Frame\nconfig = PipelineConfig(threads=1, backend='onnx')\n"
+                       "with Pipeline(config) as p:\n"
                        "    p.process(Frame(np.zeros((64, 64, 3), np.uint8), 0, 0.0))")
     assert "onnxruntime" in loaded
     assert not loaded & {"torch", "onnx", "build_engines"}
