@@ -13,6 +13,9 @@ from typing import Any, Final
 PACKAGES: Final = ("rtface", "numpy", "onnxruntime", "openvino", "opencv-python-headless", "av", "torch", "tensorrt",
                    "tensorrt_rtx_cu13_bindings")
 """Those that figures depend on; what is not installed is left out."""
+FEATURES: Final = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+                   "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve", "sve2")
+"""Instructions of CPUs that networks run faster with; names as Linux spells them, x86 first, then Arm."""
 
 
 def describe_machine() -> dict[str, Any]:
@@ -23,19 +26,29 @@ def describe_machine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """As the system tells it: ``AMD EPYC``."""
-    for line in processor_facts():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    """Such as ``AMD EPYC (family 26, model 2)``; never empty."""
+    facts = next(iter(processor_cores()), {})
+    name = facts.get("model name") or facts.get("CPU part") or platform.processor() or platform.machine() or "unknown"
+    family = [f"{label} {facts[key]}" for label, key in (("family", "cpu family"), ("model", "model")) if key in facts]
+    return f"{name} ({', '.join(family)})" if family else name
 
 
-def processor_facts() -> list[str]:
-    """Lines of /proc/cpuinfo; empty where there is none (not Linux)."""
+def processor_features() -> tuple[str, ...] | None:
+    """Those of :data:`FEATURES` that the CPU has; None where the system does not tell."""
+    facts = next(iter(processor_cores()), {})
+    flags = facts.get("flags") or facts.get("Features")
+    return None if flags is None else tuple(name for name in FEATURES if name in flags.split())
+
+
+def processor_cores() -> list[dict[str, str]]:
+    """Facts of every logical core by their names in /proc/cpuinfo; empty where there is none (not Linux)."""
     try:
-        return Path("/proc/cpuinfo").read_text().splitlines()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
+    blocks = (block.splitlines() for block in text.split("\n\n") if block.strip())
+    pairs = ([line.partition(":") for line in block] for block in blocks)
+    return [{key.strip(): value.strip() for key, _, value in block} for block in pairs]
 
 
 def installed_versions() -> dict[str, str]:

@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "jaw": MODEL | {"morphable", "ops"},
     "mirror": MODEL | {"morphable"},
     "ops": CORE | {"_native"},
-    "inference": CORE | {"config", "paths", "ops"},
+    "inference": CORE | {"config", "paths", "ops", "machine"},
     "stages": MODEL | {"config", "contours", "morphable", "jaw", "mirror", "ops", "inference"},
     "stream": CORE,
     # geometry: only its rotations, for mesh files have axes of their own; stream: a camera is read in a thread

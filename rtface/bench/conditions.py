@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from rtface.machine import processor_facts
+from rtface.machine import processor_cores, processor_features
 
-FEATURES: Final = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-                   "avx_vnni", "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "bf16", "i8mm", "sve", "sve2")
-"""Of CPUs, those that networks run faster with; names as in /proc/cpuinfo."""
 BUSY_SHARE: Final = 0.15
 """Of the cores; when others use more, figures are not to be trusted."""
 _CPUFREQ: Final = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -24,7 +21,7 @@ _RAPL: Final = Path("/sys/class/powercap")
 def describe_conditions() -> dict[str, Any]:
     """features, clocks, governor, load and niceness now; None for what the system does not tell."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"cpu_features": cpu_features(), "cpu_mhz": cpu_clocks(),
+    return {"cpu_features": list(processor_features() or ()), "cpu_mhz": cpu_clocks(),
             "governor": _line(_CPUFREQ / "scaling_governor"), "boost": _line(_CPUFREQ.parent.parent / "cpufreq/boost"),
             "load_average_1min": None if load is None else round(load, 2),
             "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -32,20 +29,9 @@ def describe_conditions() -> dict[str, Any]:
             "gil_switch_interval_s": sys.getswitchinterval()}
 
 
-def cpu_features() -> list[str]:
-    """Those of :data:`FEATURES` that every core has, as far as the system tells."""
-    for line in processor_facts():
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            present = set(value.split())
-            return [feature for feature in FEATURES if feature in present]
-    return []
-
-
 def cpu_clocks() -> list[float] | None:
     """MHz of every core now; None where the system does not tell."""
-    clocks = [float(line.partition(":")[2]) for line in processor_facts() if line.startswith("cpu MHz")]
-    return [round(clock) for clock in clocks] or None
+    return [round(float(core["cpu MHz"])) for core in processor_cores() if "cpu MHz" in core] or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,12 @@ def system() -> Finding:
 def processor() -> Finding:
     """The CPU, its instructions, and the threads that networks take."""
     from rtface.config import PipelineConfig
-    from rtface.inference.processor import cpu_features, cpu_model
     from rtface.inference.threads import default_threads, physical_cores
+    from rtface.machine import processor_features, processor_name
 
-    features = cpu_features()
+    features = processor_features()
     known = "instructions unknown" if features is None else " ".join(features) or "none of the fast instructions"
-    facts = {"model": cpu_model(), "features": features, "cores": physical_cores(),
+    facts = {"model": processor_name(), "features": features, "cores": physical_cores(),
              "threads": default_threads(PipelineConfig().profile)}
     return Finding("processor", "good", f"{facts['model']}, {facts['cores']} cores for this process, networks take "
                    f"{facts['threads']} thread{'s' * (facts['threads'] != 1)}; {known}", facts=facts)

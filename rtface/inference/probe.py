@@ -26,9 +26,9 @@ from typing import Any, Final
 import numpy as np
 
 from rtface.errors import RtfaceError
-from rtface.inference.processor import cpu_model
 from rtface.inference.spec import EngineSpec
 from rtface.inference.threads import physical_cores
+from rtface.machine import processor_name
 from rtface.paths import cache
 from rtface.types import Array
 
@@ -80,8 +80,8 @@ def choose(installed: Sequence[str], specs: Sequence[EngineSpec], *, threads: in
     if len(candidates) < 2:
         other = "" if "openvino" in candidates else "; pip install 'rtface[openvino]' brings another one to try"
         return Choice(candidates[0] if candidates else DEFAULT, f"the only CPU backend that is installed{other}", {})
-    key = {"trial": _VERSION, "cpu": cpu_model(), "cores": physical_cores(), "threads": threads, "precision": precision,
-           "packages": {name: _version(PACKAGES[name]) for name in candidates},
+    key = {"trial": _VERSION, "cpu": processor_name(), "cores": physical_cores(), "threads": threads,
+           "precision": precision, "packages": {name: _version(PACKAGES[name]) for name in candidates},
            "networks": {f"{spec.name}.{spec.profile}": spec.sha256 for spec in specs}}
     kept = _read(key)
     if kept is None:

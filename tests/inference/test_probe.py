@@ -16,7 +16,6 @@ from rtface import paths
 from rtface.errors import BackendError
 from rtface.inference import Choice, EngineSpec, FakeEngine, TensorSpec, choose_backend, open_engine
 from rtface.inference.probe import BUDGET_S, ROUNDS, choose, example_inputs
-from rtface.inference.processor import cpu_features, cpu_model
 
 BOTH = ("onnx", "openvino")
 SPECS = (EngineSpec("eyes", "compact", (TensorSpec("crops", ("N", 3, 4, 4)), TensorSpec("mask", ("N", 1, 4, 4))),
@@ -79,7 +78,7 @@ def test_a_trial_is_kept_until_something_it_depends_on_changes(monkeypatch: pyte
     monkeypatch.setattr("rtface.inference.probe.version", lambda package: "99.0")
     chosen(trial)
     assert trial.opened == 10
-    monkeypatch.setattr("rtface.inference.probe.cpu_model", lambda: "another one")
+    monkeypatch.setattr("rtface.inference.probe.processor_name", lambda: "another one")
     chosen(trial)
     assert trial.opened == 12
     assert len(list(paths.cache().iterdir())) == 6, "one file each, nothing temporary left"
@@ -239,9 +238,3 @@ def test_the_shipped_networks_are_tried_in_well_under_a_second() -> None:
 def test_an_asked_for_backend_is_not_argued_with() -> None:
     choice = choose_backend(backend="onnx")
     assert choice == Choice("onnx", "asked for", {}) and not paths.cache().exists()
-
-
-def test_the_processor_is_named() -> None:
-    assert cpu_model()
-    features = cpu_features()
-    assert features is None or len(set(features)) == len(features)
