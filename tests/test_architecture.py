@@ -226,3 +226,10 @@ def test_every_module_says_what_it_is() -> None:
               if path.read_text(encoding="utf-8").strip()
               and not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
     assert not silent, f"without a docstring: {silent}"
+
+
+def test_readme_tells_where_everything_lives() -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    parts = [f"`rtface/{path.name}/`" for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    parts += [f"`rtface/{path.name}`" for path in PACKAGE.glob("*.py") if not path.name.startswith("__")]
+    assert not [name for name in parts if name not in readme]

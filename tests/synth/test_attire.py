@@ -38,7 +38,7 @@ def test_buns_add_hair_outside_of_the_face(factory):
         assert not more[70:130, 70:130].any()
 
 
-def test_every_second_tied_style_is_drawn_and_stays_short():
+def test_one_style_in_eight_is_tied_into_buns_and_stays_short():
     styles = [s for s in map(sample_style, map(np.random.default_rng, range(600))) if s is not None]
     tied = [s for s in styles if s.buns]
     assert 0.07 < len(tied) / len(styles) < 0.18 and {s.buns for s in tied} == {1, 2}
