@@ -93,12 +93,17 @@ def widened(stored: Tensor, own: Tensor) -> Tensor:
 def load_weights(path: Path, module: nn.Module, prefix: str = "", *, widen: bool = False) -> None:
     """Fill a module's parameters and buffers from an exported file, strictly.
 
-    widen: convolutions may want more input channels than were stored; they do not see those (weights 0) at first.
+    widen: the module may have grown: convolutions that want more input channels than were stored do not see those
+    (weights 0) at first, and layers that were not stored stay as they are.
     """
     stored = {t.name: numpy_helper.to_array(t) for t in read_model(path).graph.initializer}
     state: dict[str, Tensor] = {}
+    known_layers = any(prefix + name in stored for name in module.state_dict())
     for name, value in module.state_dict().items():
         if name.endswith("num_batches_tracked"):
+            state[name] = value
+            continue
+        if prefix + name not in stored and widen and known_layers:
             state[name] = value
             continue
         if prefix + name not in stored:
@@ -145,11 +150,13 @@ def export_regressor(config: RegressorConfig, state: Mapping[str, Tensor], folde
                      training: Mapping[str, Any]) -> Path:
     """regressor.PROFILE.onnx.gz and .json."""
     path = folder / f"regressor.{profile}.onnx.gz"
-    inputs = [("crops", 3), ("mask", 1)][:1 + config.mask]
-    export(_fill(Regressor(config), state), tuple(torch.rand(2, c, config.size, config.size) for _, c in inputs), path,
-           inputs=[n for n, _ in inputs], outputs=["coefficients"], dynamic={0: torch.export.Dim("N", min=1)})
+    inputs: dict[str, tuple[int, ...]] = {"crops": (3, config.size, config.size)}
+    inputs |= {"mask": (1, config.size, config.size)} if config.mask else {}
+    inputs |= {"points": (68, 3)} if config.points else {}
+    export(_fill(Regressor(config), state), tuple(torch.rand(2, *shape) for shape in inputs.values()), path,
+           inputs=list(inputs), outputs=["coefficients"], dynamic={0: torch.export.Dim("N", min=1)})
     describe(path, name="regressor", profile=profile, basis=basis, config=config, training=training,
-             inputs=[tensor(n, "N", c, config.size, config.size) for n, c in inputs],
+             inputs=[tensor(name, "N", *shape) for name, shape in inputs.items()],
              outputs=[tensor("coefficients", "N", 239)])
     return path
 

@@ -17,6 +17,9 @@ PARSING: Final = ("background", "skin", "nose", "eye_glasses", "left_eye", "righ
 """The 19 classes in CelebAMask-HQ's order; left and right are the person's own."""
 FEATURES: Final = ("skin", "brows", "eyes", "nose", "lips")
 """The papers' five facial features; 0 in a feature map is everything else."""
+LIKELY: Final = 0.2
+"""Probability from which a pixel that N_cont draws in a hole counts as a line. A line is a pixel wide and nobody knows
+to the pixel where it runs, so cross-entropy keeps even sure lines well below one half."""
 _NUMBER: Final = {name: k for k, name in enumerate(PARSING)}
 _FEATURE_OF: Final = np.array([0, 1, 4, 0, 3, 3, 2, 2, 0, 0, 5, 5, 5, 0, 0, 0, 0, 0, 0], np.uint8)
 _BROWS, _EYES = 1 + FEATURES.index("brows"), 1 + FEATURES.index("eyes")

@@ -20,6 +20,7 @@ from rtface.types import Coefficients
 FloatArray = NDArray[np.float32]
 
 CROP_SIDE_PER_FACE: Final = 1.75
+CLOSE_SIDE_PER_FACE: Final = 1.35
 """Side of a face crop over the longer side of the box around the 68 landmarks."""
 CROP_SHIFT_UP: Final = 0.10
 """The crop's centre lies this share of the landmark box's longer side above the box's centre (forehead)."""
@@ -110,8 +111,11 @@ def eye_roll(landmarks: FloatArray) -> FloatArray:
     return roll
 
 
-def crops_from_landmarks(landmarks: FloatArray, size: int) -> FloatArray:
-    """crop_from_frame (N, 2, 3) for landmarks (N, 68, 2) px: upright in the eye line, forehead included."""
+def crops_from_landmarks(landmarks: FloatArray, size: int, *, close: bool = False) -> FloatArray:
+    """crop_from_frame (N, 2, 3) for landmarks (N, 68, 2) px: upright in the eye line, forehead included.
+
+    close: only what the landmarks span, and a rim; what the landmark network sees.
+    """
     rolls = eye_roll(landmarks)
     cos, sin = np.cos(rolls), np.sin(rolls)
     upright = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=1)  # (N, 2, 2) upright_from_frame
@@ -119,11 +123,12 @@ def crops_from_landmarks(landmarks: FloatArray, size: int) -> FloatArray:
     low, high = turned.min(axis=1), turned.max(axis=1)
     longer = (high - low).max(axis=1)
     center = (low + high) / 2
-    center[:, 1] -= CROP_SHIFT_UP * longer
-    return crop_transforms(np.einsum("nji,nj->ni", upright, center), CROP_SIDE_PER_FACE * longer, rolls, size)
+    center[:, 1] -= 0 if close else CROP_SHIFT_UP * longer
+    side = (CLOSE_SIDE_PER_FACE if close else CROP_SIDE_PER_FACE) * longer
+    return crop_transforms(np.einsum("nji,nj->ni", upright, center), side, rolls, size)
 
 
-def crops_from_boxes(boxes_xyxy: FloatArray, size: int) -> FloatArray:
+def crops_from_boxes(boxes_xyxy: FloatArray, size: int, *, close: bool = False) -> FloatArray:
     """crop_from_frame (N, 2, 3) for detector boxes (N, 4) px (forehead to chin, ear to ear), not turned.
 
     Boxes already hold the forehead, so the crop is centred a little below the box's centre compared with
@@ -132,8 +137,11 @@ def crops_from_boxes(boxes_xyxy: FloatArray, size: int) -> FloatArray:
     low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
     longer = (high - low).max(axis=1)
     center = (low + high) / 2
-    center = center + np.stack([np.zeros_like(longer), BOX_CROP_SHIFT_DOWN * longer], axis=1)
-    return crop_transforms(center, BOX_CROP_SIDE * longer, np.zeros_like(longer), size)
+    side, down = BOX_CROP_SIDE, BOX_CROP_SHIFT_DOWN
+    if close:
+        side, down = side * CLOSE_SIDE_PER_FACE / CROP_SIDE_PER_FACE, down + side * CROP_SHIFT_UP / CROP_SIDE_PER_FACE
+    center = center + np.stack([np.zeros_like(longer), down * longer], axis=1)
+    return crop_transforms(center, side * longer, np.zeros_like(longer), size)
 
 
 BOX_CROP_SIDE: Final = 1.48

@@ -249,7 +249,7 @@ class Pipeline:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)
         with timer.stage("regress"):
-            coefficients = self._regressor.regress(crops, occlusion)
+            coefficients = self._regressor.regress(crops, tracked.tracks.landmarks, tracked.visibility, occlusion)
         with timer.stage("smooth"):
             hidden = None if occlusion is None else hidden_points(occlusion, tracked.tracks.landmarks)
             regions, confidence = assess(tracked.visibility, tracked.tracks.scores, hidden)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
+from rtface.contours import LIKELY
 from rtface.geometry import invert_affine, transform_coefficients
 from rtface.io import VideoSink
 from rtface.morphable import MorphableModel
@@ -58,7 +59,9 @@ class StageRow:
                 filled, contour, hole = done.after.pixels[k], done.structure.contour[k, 0], done.mask[k, 0]
         mesh = self._mesh(result, face, transform, size, _enlarged(filled))
         drawn = np.where(hole[..., None] > 0.5, DRAWN, SEEN)
-        lines = (contour[..., None] * drawn).transpose(2, 0, 1) / 255
+        # what is just likely is half as bright as what is seen
+        shown = contour * (1 - LIKELY) / (contour * (1 - 2 * LIKELY) + LIKELY)
+        lines = (shown[..., None] * drawn).transpose(2, 0, 1) / 255
         panels = (_enlarged(crop), _tinted(_enlarged(crop), result.occlusion.probability[face]), _enlarged(lines),
                   _enlarged(filled), mesh)
         for left, panel in zip(range(0, out.shape[1], SIDE), panels, strict=True):

@@ -42,7 +42,7 @@ LAYERS: dict[str, set[str]] = {
     "report": CORE | {"stream"},
     "exports": MODEL | {"morphable", "ops", "io"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
-    "stage_view": MODEL | {"morphable", "ops", "io", "render", "stages"},
+    "stage_view": MODEL | {"contours", "morphable", "ops", "io", "render", "stages"},
     "pipeline": MODEL | {"config", "morphable", "mirror", "ops", "inference", "stages", "stream", "io", "render"},
     "live": MODEL | {"config", "morphable", "ops", "io", "render", "stream", "pipeline", "overlay", "stage_view",
                      "report", "exports", "replay", "cli_options"},

@@ -65,10 +65,14 @@ def test_crops_from_boxes_and_from_landmarks_agree_for_a_frontal_face():
     landmarks = project_landmarks(model, JawLine(model), placed, np.zeros(1))[..., :2].astype(np.float32)
     outline = placed[:, ~model.region_mask("ear", "neck", "scalp"), :2]
     box = np.concatenate([outline.min(axis=1), outline.max(axis=1)], axis=1)
-    by_landmarks, by_box = geometry.crops_from_landmarks(landmarks, 100), geometry.crops_from_boxes(box, 100)
-    assert by_box[0, 0, 0] / by_landmarks[0, 0, 0] == pytest.approx(1.0, abs=0.06)
-    corners = geometry.apply_affine(geometry.invert_affine(by_box), np.array([[[50.0, 50.0]]]))
-    np.testing.assert_allclose(geometry.apply_affine(by_landmarks, corners)[0, 0], [50, 50], atol=3)
+    for close in (False, True):
+        by_landmarks = geometry.crops_from_landmarks(landmarks, 100, close=close)
+        by_box = geometry.crops_from_boxes(box, 100, close=close)
+        assert by_box[0, 0, 0] / by_landmarks[0, 0, 0] == pytest.approx(1.0, abs=0.06)
+        corners = geometry.apply_affine(geometry.invert_affine(by_box), np.array([[[50.0, 50.0]]]))
+        np.testing.assert_allclose(geometry.apply_affine(by_landmarks, corners)[0, 0], [50, 50], atol=3)
+    inside = geometry.apply_affine(by_landmarks, landmarks)  # what is close shows all points, and a rim
+    assert 8 < inside.min() < 16 and 84 < inside.max() < 92
     from_landmarks = geometry.boxes_from_landmarks(landmarks)
     assert geometry.box_iou(from_landmarks, box.astype(np.float32))[0, 0] > 0.85
 

@@ -77,7 +77,9 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
                 "true mask and points": (completer.fill(crops, mask, structurer.draw(crops, mask, true_points)), truth),
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
             for name, (one, occlusion) in seen.items():
-                after = Measured(face.points, face.presence, reader.regressor.regress(one, occlusion))
+                told = true_points if name == "true mask and points" else points
+                after = Measured(face.points, face.presence,
+                                 reader.regressor.regress(one, told, face.visibility, occlusion))
                 values = compare(faces.result(clean), faces.result(after), NO_POINT)
                 moved[name].append((values["shape_mm"], values["identity_mm"], values["turn_deg"]))
     results: list[dict[str, Any]] = []

@@ -6,8 +6,8 @@ GMSD; and ``features``, a distance of deep features that is like LPIPS and is no
 
 Systems: ``input`` (the occluder stays), ``mean colour`` (of the visible face), ``telea`` (Telea 2004) and
 ``navier-stokes`` (Bertalmio et al. 2001) by OpenCV, ``rtface`` with the same hole as these, and ``rtface (own mask)``,
-which has to find the hole as well. ``contour``: precision and recall of the lines drawn in the hole against those that
-the parsing network sees on the clean picture.
+which has to find the hole as well. ``contour``: precision and recall of the lines drawn in the hole (where they are
+:data:`rtface.contours.LIKELY`) against those that the parsing network sees on the clean picture.
 
 Other systems complete the crops that ``--export-inputs`` writes, and are scored from a file
 (:mod:`rtface.evaluate.predictions`); where it has no answer, the occluder stays.
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.config import OcclusionConfig
-from rtface.contours import outlines
+from rtface.contours import LIKELY, outlines
 from rtface.errors import InputError, RtfaceError
 from rtface.evaluate import pictures, sheets
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
@@ -126,7 +126,7 @@ class Systems:
                "navier-stokes": cv2.inpaint(as_bytes, area, RADIUS_PX, cv2.INPAINT_NS) / np.float32(255),
                "rtface": self._completer.fill(crops, mask, structure).pixels[0].transpose(1, 2, 0),
                "rtface (own mask)": completed(crops, own).pixels[0].transpose(1, 2, 0)}
-        return out, structure.contour[0, 0] > 0.5
+        return out, structure.contour[0, 0] > LIKELY
 
 
 def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: MorphableModel, *,
@@ -202,7 +202,8 @@ def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceRead
     if found_face.presence < reader.landmarks.min_presence:
         return None
     clean = crop_faces(frame, found_face.tracks, systems.size)
-    coefficients = reader.regressor.regress(crop_faces(frame, found_face.tracks, reader.regressor.size))
+    coefficients = reader.regressor.regress(crop_faces(frame, found_face.tracks, reader.regressor.size),
+                                            found_face.tracks.landmarks, found_face.visibility)
     truth, lines = clean.pixels[0].transpose(1, 2, 0), systems.contours(clean)
     matrix = opencv_affine(clean.crop_from_frame[0])
     out = []

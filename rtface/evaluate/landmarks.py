@@ -39,6 +39,7 @@ from rtface.evaluate.curves import cumulative
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.masks import hidden_points
 from rtface.evaluate.networks import LandmarkNetwork, MeshNetwork
+from rtface.evaluate.openings import openings, openings_table
 from rtface.evaluate.peers import Peers
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
@@ -103,7 +104,8 @@ def run(pack: Pack, systems: Systems, *, sets: Sequence[str] = SETS, settings: M
     notes = ["means are over found faces; faces not found count as failures. Tags were set by eye and are not "
              "exhaustive; a face that several sets show counts once per tag",
              *(note for one in systems.files for note in one.notes())]
-    tables = [_table(per_set), _hidden_table(per_set), _parts_table(per_set), _tag_table(per_tag)]
+    tables = [_table(per_set), _hidden_table(per_set), _parts_table(per_set), openings_table(per_set),
+              _tag_table(per_tag)]
     return Report("landmarks", tables, results, read,
                   {**(settings or {}), "same_face_iou": SAME_FACE_IOU, "auc_limit": AUC_LIMIT,
                    "peer_files": {one.name: one.describe() for one in systems.files}}, notes,
@@ -155,7 +157,7 @@ def _ours(frame: Frame, label: FloatArray, systems: Systems, points: dict[str, F
             refused.add(name)
         if name == NETWORK and systems.mesh is not None:
             points[MESH], points[MESH_FIXED] = (_nowhere(), _nowhere()) if found is None else (
-                kind[0] for kind in systems.mesh.locate(frame, found.tracks))
+                kind[0] for kind in systems.mesh.locate(frame, found))
             refused |= {MESH, MESH_FIXED} if low else set()
 
 
@@ -213,6 +215,7 @@ def figures(system: str, kind: str, name: str, faces: Sequence[Scored]) -> dict[
             "parts": {part: metrics.mean_of_found(errors) for part, errors in by_part.items()},
             "parts_95": {part: metrics.bootstrap_interval(errors, metrics.mean_of_found)
                          for part, errors in by_part.items()},
+            "openings": openings(predicted[found], truth[found]),
             "offset": _offsets(predicted[found], truth[found]), **_by_visibility(predicted, truth, faces)}
 
 

@@ -25,7 +25,7 @@ from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
-from rtface.types import Coefficients, FaceTracks, Frame
+from rtface.types import Array, Coefficients, FaceTracks, Frame
 
 REFLECTED: Final = ("landmarks", "regressor")
 """Networks that look at mirror images too."""
@@ -91,6 +91,8 @@ class Found:
     tracks: FaceTracks
     """N = 1."""
     presence: float
+    visibility: Array
+    """(1, 68) float32, 1 where a landmark is not covered."""
 
     @property
     def points(self) -> FloatArray:
@@ -122,8 +124,9 @@ class LandmarkNetwork:
     def locate(self, frame: Frame, box_xyxy: FloatArray) -> Found | None:
         """The face in a box (4,) px, however sure; None when its points end up outside of the frame."""
         tracker = FaceTracker(_GivenBox(box_xyxy), self._engine, self.ANY_FACE)
-        tracks = tracker.track(frame).tracks
-        return Found(tracks, float(tracks.scores[0])) if len(tracks) else None
+        tracked = tracker.track(frame)
+        tracks = tracked.tracks
+        return Found(tracks, float(tracks.scores[0]), tracked.visibility) if len(tracks) else None
 
 
 class MeshLandmarks:
@@ -149,9 +152,10 @@ class MeshNetwork:
         self._regressor = _regressor(engine, model, reflect)
         self._points = MeshLandmarks(model)
 
-    def locate(self, frame: Frame, tracks: FaceTracks) -> tuple[FloatArray, FloatArray]:
-        """As :meth:`MeshLandmarks.project`, for every tracked face."""
-        return self._points.project(self._regressor.regress(crop_faces(frame, tracks, self._regressor.size)))
+    def locate(self, frame: Frame, found: Found) -> tuple[FloatArray, FloatArray]:
+        """As :meth:`MeshLandmarks.project`, for a face."""
+        crops = crop_faces(frame, found.tracks, self._regressor.size)
+        return self._points.project(self._regressor.regress(crops, found.tracks.landmarks, found.visibility))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,12 +196,14 @@ class FaceReader:
         if self.deoccluder is not None and self.deoccluder.size == crops.size:  # as in the pipeline
             occlusion, completion = self.deoccluder.apply(crops, found.tracks.landmarks)
             crops = completed(crops, completion)
-        return Measured(found.points, found.presence, self.regressor.regress(crops, occlusion))
+        return Measured(found.points, found.presence, self.regressor.regress(
+            crops, found.tracks.landmarks, found.visibility, occlusion))
 
     def regress_at(self, frame: Frame, points: FloatArray) -> Coefficients:
         """The regressor alone, on the crop that 68 points (68, 2) px ask for, whatever the landmark network sees."""
         transforms = crops_from_landmarks(points[None].astype(np.float32), self.regressor.size)
-        return self.regressor.regress(sample(frame, transforms, np.zeros(1, np.int32), self.regressor.size))
+        return self.regressor.regress(sample(frame, transforms, np.zeros(1, np.int32), self.regressor.size),
+                                      points[None].astype(np.float32), np.ones((1, len(points)), np.float32))
 
 
 def face_reader(engines: Mapping[str, Engine], model: MorphableModel, recipe: Recipe = "off", *,

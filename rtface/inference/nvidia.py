@@ -42,6 +42,10 @@ class CudaMemory:
         return self.keep("cudaStreamDestroy", check(self._cuda, "cudaStreamCreateWithFlags",
                                                     self._cuda.cudaStreamNonBlocking))
 
+    def event(self) -> Any:
+        """A CUDA event that keeps the time."""
+        return self.keep("cudaEventDestroy", check(self._cuda, "cudaEventCreate"))
+
     def device(self, count: int) -> int:
         """Address of ``count`` bytes on the GPU."""
         return int(self.keep("cudaFree", check(self._cuda, "cudaMalloc", count)))

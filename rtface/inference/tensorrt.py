@@ -11,6 +11,7 @@ import contextlib
 import shlex
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ from rtface.types import Array
 
 PRECISIONS: Final[Mapping[str, tuple[str, ...]]] = {"auto": ("fp16", "fp32"), "f32": ("fp32",)}
 """Which engines a precision asks for, best first."""
+STEPS: Final = ("h2d", "compute", "d2h")
+"""What the device does for a run, in its order, under trtexec's names."""
 MAX_SHAPES: Final = 8
 """Input shapes that keep an execution context and a CUDA graph; the one that was not used for longest goes."""
 
@@ -94,6 +97,8 @@ class TensorRtEngine:
         self._close = weakref.finalize(self, self._memory.free)
         try:
             self._stream = self._memory.stream()
+            self._marks = [self._memory.event() for _ in range(len(STEPS) + 1)]
+            self._times = dict.fromkeys(("enqueue", *STEPS), 0.0)
             with self._log.collect() as lines:
                 self._runtime = self._trt.Runtime(self._log.logger)
                 self._engine = self._runtime.deserialize_cuda_engine(content)
@@ -212,6 +217,7 @@ class TensorRtEngine:
         if 0 in sizes.values():
             return self._spec.empty_outputs(sizes)
         most = max(profile[self._spec.inputs[0].name][2][0] for profile in self._manifest.profiles)
+        self._times = dict.fromkeys(self._times, 0.0)
         parts = [self._run({name: array[start:start + most] for name, array in inputs.items()})
                  for start in range(0, sizes.get("N", 1), most)]
         return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts])
@@ -222,30 +228,49 @@ class TensorRtEngine:
         prepared = self._get(shapes)
         for name, array in inputs.items():
             self._buffers[name][1][:array.size] = array.reshape(-1)
-        if prepared.graph is not None:
+        replayed, start = prepared.graph is not None, time.perf_counter()
+        if replayed:
             check(self._cuda, "cudaGraphLaunch", prepared.graph, self._stream)
-            check(self._cuda, "cudaStreamSynchronize", self._stream)
         else:
-            self._copies(shapes)
-            check(self._cuda, "cudaStreamSynchronize", self._stream)
-            if self._graph:
-                self._capture(prepared, shapes)
+            self._copies(shapes, self._cuda.cudaEventRecordDefault)
+        self._times["enqueue"] += 1e3 * (time.perf_counter() - start)
+        check(self._cuda, "cudaStreamSynchronize", self._stream)
+        for step, one, other in zip(STEPS, self._marks, self._marks[1:], strict=False):
+            self._times[step] += float(check(self._cuda, "cudaEventElapsedTime", one, other))
+        if self._graph and not replayed:
+            self._capture(prepared, shapes)
         found = prepared.shapes
         return {t.name: self._buffers[t.name][1][:int(np.prod(found[t.name]))].reshape(found[t.name]).copy()
                 for t in self._spec.outputs}
 
-    def _copies(self, inputs: Mapping[str, tuple[int, ...]]) -> None:
-        """Upload, network, download, on the engine's stream."""
+    def times_ms(self) -> Mapping[str, float]:
+        """See :class:`rtface.inference.timing.TellsTimes`; sums over the pieces of a large batch."""
+        return dict(self._times)
+
+    def _copies(self, inputs: Mapping[str, tuple[int, ...]], how: int) -> None:
+        """Upload, network, download, on the engine's stream, with the time marked before, between and after.
+
+        how: flag of the marks; those in a graph must be asked to be seen from outside of it.
+        """
         kinds = self._cuda.cudaMemcpyKind
+        marks = iter(self._marks)
+
+        def mark() -> None:
+            check(self._cuda, "cudaEventRecordWithFlags", next(marks), self._stream, how)
+
+        mark()
         for name, shape in inputs.items():
             device, host = self._buffers[name]
             check(self._cuda, "cudaMemcpyAsync", device, host.ctypes.data, 4 * int(np.prod(shape)),
                   kinds.cudaMemcpyHostToDevice, self._stream)
+        mark()
         shapes = self.enqueue(inputs, self._stream)
+        mark()
         for tensor in self._spec.outputs:
             device, host = self._buffers[tensor.name]
             check(self._cuda, "cudaMemcpyAsync", host.ctypes.data, device, 4 * int(np.prod(shapes[tensor.name])),
                   kinds.cudaMemcpyDeviceToHost, self._stream)
+        mark()
 
     def _capture(self, prepared: _Prepared, inputs: Mapping[str, tuple[int, ...]]) -> None:
         """Record what :meth:`_copies` does, without doing it; not where RTX says that it cannot be recorded."""
@@ -255,7 +280,7 @@ class TensorRtEngine:
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         check(self._cuda, "cudaStreamBeginCapture", self._stream, mode)
         try:
-            self._copies(inputs)
+            self._copies(inputs, self._cuda.cudaEventRecordExternal)
         except BaseException:
             self._cuda.cudaStreamEndCapture(self._stream)  # the first error counts
             raise

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -54,11 +52,6 @@ class ContourNet(nn.Module):
         return self.body(torch.cat([(gray - PIXEL_MEAN) * PIXEL_SCALE * seen, mask, contour * seen], dim=1))
 
 
-LIFT: Final = math.log(4.0)
-"""Added to the logits at run time, so that 0.5 means one in five: a line is a pixel wide and nobody knows to the pixel
-where it runs, so cross-entropy keeps even sure lines well below one half."""
-
-
 class ContourExport(nn.Module):
     """The engine's view: C_goal = C ⊙ (1 − I_mask) + C_syn ⊙ I_mask, from RGB crops."""
 
@@ -67,7 +60,7 @@ class ContourExport(nn.Module):
         self.net = net
 
     def forward(self, crops: Tensor, mask: Tensor, contour: Tensor) -> Tensor:
-        drawn = torch.sigmoid(self.net(luminance(crops), mask, contour) + LIFT)
+        drawn = torch.sigmoid(self.net(luminance(crops), mask, contour))
         return contour * (1 - mask) + drawn * mask
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -28,13 +29,21 @@ class MobileEncoder(nn.Module):
         grid = size // 32
         self.local = nn.Sequential(nn.Conv2d(trunk.features, 64, 1, bias=False), nn.BatchNorm2d(64),
                                    nn.Hardswish(inplace=True))
-        self.fine = nn.Sequential(nn.Conv2d(self.trunk.middle_features, 16, 1, bias=False), nn.BatchNorm2d(16),
+        self.fine = nn.Sequential(nn.Conv2d(self.trunk.level_features[-2], 16, 1, bias=False), nn.BatchNorm2d(16),
                                   nn.Hardswish(inplace=True))
         features = trunk.features + 64 * grid**2 + 16 * (2 * grid) ** 2
         self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.Hardswish(inplace=True))
 
+    def pyramid(self, crops: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of the crops, finest first; see :meth:`MobileNetV3.pyramid`."""
+        return self.trunk.pyramid((crops - PIXEL_MEAN) * PIXEL_SCALE)
+
     def forward(self, crops: Tensor) -> Tensor:
-        middle, late = self.trunk((crops - PIXEL_MEAN) * PIXEL_SCALE)
+        return self.describe(self.pyramid(crops))
+
+    def describe(self, levels: Sequence[Tensor]) -> Tensor:
+        """Feature maps → (N, hidden)."""
+        middle, late = levels[-2:]
         joined = torch.cat([late.mean(dim=(2, 3)), self.local(late).flatten(1), self.fine(middle).flatten(1)], dim=1)
         return self.hidden(joined)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rtface.nets.encoder import MobileEncoder
 from rtface.nets.mobilenet import MobileNetConfig
+from rtface.nets.point_maps import PointMaps, mean_positions
 from rtface.types import LANDMARKS
 
 HIDDEN: Final = 256
@@ -21,6 +22,8 @@ class LandmarkNetConfig:
 
     trunk: MobileNetConfig = field(default_factory=lambda: MobileNetConfig("small"))
     size: int = 128
+    maps: int = 64
+    """Channels of the features that heat maps are made from, at a quarter of the crop's side."""
 
     @classmethod
     def profile(cls, name: str) -> LandmarkNetConfig:
@@ -41,6 +44,8 @@ class LandmarkOutput(NamedTuple):
     """(N,) logit: a face is really in the crop."""
     visibility: Tensor
     """(N, 68) logit: the point is not covered."""
+    maps: Tensor
+    """(N, 68, S/4, S/4) logits of where each point is."""
 
 
 class LandmarkNet(MobileEncoder):
@@ -49,17 +54,20 @@ class LandmarkNet(MobileEncoder):
     def __init__(self, config: LandmarkNetConfig) -> None:
         super().__init__(config.trunk, config.size, HIDDEN)
         self.config = config
-        self.head = nn.Linear(HIDDEN, LANDMARKS * 3 + 1)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
-        self.mean_shape: Tensor
-        self.register_buffer("mean_shape", torch.full((LANDMARKS, 2), 0.5))
+        self.maps = PointMaps(self.trunk.level_features[1:], LANDMARKS, config.maps)
+        self.shift = nn.Linear(HIDDEN, LANDMARKS * 2)
+        self.state = nn.Linear(HIDDEN, LANDMARKS + 1)
+        for head in (self.shift, self.state):
+            nn.init.normal_(head.weight, std=1e-3)
+            nn.init.zeros_(head.bias)
 
     def forward(self, crops: Tensor) -> LandmarkOutput:  # type: ignore[override]
-        out = self.head(super().forward(crops)).float()
-        offsets = out[:, :LANDMARKS * 2].reshape(-1, LANDMARKS, 2)
-        landmarks = (self.mean_shape + offsets) * self.config.size
-        return LandmarkOutput(landmarks, out[:, -1], out[:, LANDMARKS * 2:LANDMARKS * 3])
+        levels = self.pyramid(crops)
+        whole, maps = self.describe(levels), self.maps(levels[1:])
+        shift = self.shift(whole).float().reshape(-1, LANDMARKS, 2)  # maps end at the crop's border, faces do not
+        landmarks = mean_positions(maps, self.config.size) + shift * (self.config.size / 16)
+        state = self.state(whole).float()
+        return LandmarkOutput(landmarks, state[:, -1], state[:, :LANDMARKS], maps)
 
 
 class LandmarkExport(nn.Module):

@@ -74,6 +74,7 @@ class InvertedResidual(nn.Module):
             layers.append(SqueezeExcite(expanded))
         layers += [_activation(swish), nn.Conv2d(expanded, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
         self.body = nn.Sequential(*layers)
+        self.stride = stride
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,18 +99,29 @@ class MobileNetV3(nn.Module):
                                   nn.Hardswish(inplace=True))
         last_stride = max(i for i, row in enumerate(table) if row[5] == 2)
         blocks: list[nn.Module] = []
-        self.middle_features = channels
-        for index, (kernel, expanded, outputs, gate, swish, stride) in enumerate(table):
-            if index == last_stride:
-                self.middle_features = channels
+        levels: list[int] = []
+        for kernel, expanded, outputs, gate, swish, stride in table:
+            if stride == 2:
+                levels.append(channels)
             wide = scaled(outputs, config.width)
             blocks.append(InvertedResidual(channels, kernel, scaled(expanded, config.width), wide, gate, swish,
                                            stride))
             channels = wide
+        self.level_features = (*levels, config.features)
+        """Channels of the maps that :meth:`pyramid` gives."""
         self.early = nn.Sequential(*blocks[:last_stride])
         self.late = nn.Sequential(*blocks[last_stride:], nn.Conv2d(channels, config.features, 1, bias=False),
                                   nn.BatchNorm2d(config.features), nn.Hardswish(inplace=True))
 
+    def pyramid(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of strides 2, 4, 8, 16 and 32."""
+        levels, x = [], self.stem(x)
+        for block in self.early:
+            assert isinstance(block, InvertedResidual)
+            if block.stride == 2:
+                levels.append(x)
+            x = block(x)
+        return (*levels, x, self.late(x))
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        middle = self.early(self.stem(x))
-        return middle, self.late(middle)
+        return self.pyramid(x)[-2:]  # type: ignore[return-value]

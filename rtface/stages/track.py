@@ -133,7 +133,7 @@ class FaceTracker:
         if not self._faces:
             return []
         landmarks, presence, visibility = self._measure(
-            frame, crops_from_landmarks(np.stack([f.landmarks for f in self._faces]), self._size))
+            frame, crops_from_landmarks(np.stack([f.landmarks for f in self._faces]), self._size, close=True))
         boxes = boxes_from_landmarks(landmarks)
         inside = _share_inside(boxes, frame)
         growth = np.sqrt(_areas(boxes) / np.maximum(_areas(_boxes(self._faces)), 1e-6))
@@ -167,8 +167,9 @@ class FaceTracker:
         boxes, owner = boxes[useful][:config.faces], owner[useful][:config.faces]
         if not len(boxes):
             return followed
-        landmarks, _, _ = self._measure(frame, crops_from_boxes(boxes, self._size))
-        landmarks, presence, visibility = self._measure(frame, crops_from_landmarks(landmarks, self._size))
+        landmarks, _, _ = self._measure(frame, crops_from_boxes(boxes, self._size, close=True))
+        landmarks, presence, visibility = self._measure(
+            frame, crops_from_landmarks(landmarks, self._size, close=True))
         inside = _share_inside(boxes_from_landmarks(landmarks), frame)
         faces = list(followed)
         for k in np.flatnonzero((presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):

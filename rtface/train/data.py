@@ -105,13 +105,18 @@ class CropSample(NamedTuple):
     """() 1 = the crop is on a face as tracking would place it."""
 
 
+CLOSE_JITTER = 1.3
+"""Errors of tracking are larger beside a close crop."""
+
+
 def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArray, size: int, *,
-                jitter: float = 1.0) -> tuple[ByteArray, FloatArray]:
+                jitter: float = 1.0, close: bool = False) -> tuple[ByteArray, FloatArray]:
     """Cut a crop as :func:`rtface.geometry.crops_from_landmarks` would, moved as tracking errors move it.
 
     Returns (S, S, 3) uint8 and crop_from_picture (2, 3).
     """
-    exact = crops_from_landmarks(landmarks[None], size)
+    exact = crops_from_landmarks(landmarks[None], size, close=close)
+    jitter *= CLOSE_JITTER if close else 1.0
     moved = crop_transforms(np.full((1, 2), size / 2) + rng.normal(0, 0.045 * jitter, (1, 2)) * size,
                             np.array([size * np.exp(rng.normal(0, 0.10 * jitter))]),
                             np.array([rng.normal(0, 0.12 * jitter) if rng.random() < 0.8
@@ -125,7 +130,8 @@ def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArr
     return crop, crop_from_picture.astype(np.float32)
 
 
-def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *, negatives: float) -> CropSample:
+def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *, negatives: float,
+                close: bool = False) -> CropSample:
     """One augmented crop of one stored sample; ``negatives``: share of crops placed away from the face."""
     pixels = decode(shard.blob("pixels", index))
     landmarks = shard.arrays["landmarks"][index]
@@ -142,7 +148,7 @@ def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *
         matrix = opencv_affine(crop_from_picture)
         crop = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)
     else:
-        crop, crop_from_picture = random_crop(rng, pixels, landmarks, size)
+        crop, crop_from_picture = random_crop(rng, pixels, landmarks, size, close=close)
     transform = crop_from_picture[None].astype(np.float32)
     vector = Coefficients.from_vector(shard.arrays["coefficients"][index][None], "")
     vector = transform_coefficients(vector, transform).to_vector()[0]
@@ -224,13 +230,14 @@ class CropStream(ShardStream):
     """Face crops for the landmark network and the regressor.
 
     negatives: share of crops away from the face; half of them come from ``scenes`` shards where there are any.
-    mirror: turns half of the crops left to right; None: none.
+    mirror: turns half of the crops left to right; None: none. close: crops as the landmark network sees them.
     """
 
     def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float, mirror: Mirror | None = None,
-                 scenes: Sequence[Path] = ()) -> None:
+                 scenes: Sequence[Path] = (), close: bool = False) -> None:
         super().__init__(paths, seed)
         self.size, self.negatives, self.mirror, self.scenes = size, negatives, mirror, tuple(scenes)
+        self.close = close
         self._scenes: Shard | None = None
 
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> CropSample:
@@ -241,7 +248,7 @@ class CropStream(ShardStream):
         if shard.arrays["visible_fraction"][index] < LEAST_VISIBLE:
             others = np.flatnonzero(shard.arrays["visible_fraction"] >= LEAST_VISIBLE)
             index = int(rng.choice(others)) if len(others) else index
-        drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives)
+        drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives, close=self.close)
         return mirrored(drawn, self.mirror) if self.mirror is not None and rng.random() < 0.5 else drawn
 
 

@@ -5,7 +5,7 @@
 
 DATA holds `faces` shards from `rtface synth write`, SCENES `scenes` shards (hands, prints and walls that are no
 face). Half of the crops are mirrored. Loss: smooth L1 on the 68 points in crop px (points that
-something covers count half), cross-entropy on presence and visibility.
+something covers count half), cross-entropy on their heat maps, on presence and on visibility.
 """
 
 from __future__ import annotations
@@ -14,29 +14,23 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from build_engines.onnx_export import export_landmarks
-from rtface.geometry import apply_affine, crops_from_landmarks
 from rtface.losses.geometry import point_loss
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
+from rtface.nets.point_maps import map_loss
 from rtface.train import common
-from rtface.train.data import CropStream, as_input, find_shards, load_shard
+from rtface.train.data import CropStream, as_input, find_shards
 from rtface.train.session import Session
 
+MAPS = 0.5
+"""What the heat maps weigh against a pixel."""
 NEGATIVES = 0.15
 """Share of crops that show no face where tracking would have one."""
-
-
-def mean_shape(path: Path, size: int) -> torch.Tensor:
-    """(68, 2) mean landmarks in crop units 0..1 over a shard."""
-    landmarks = load_shard(path).arrays["landmarks"]
-    points = apply_affine(crops_from_landmarks(landmarks, size), landmarks).mean(axis=0) / size
-    return torch.from_numpy(np.asarray(points, np.float32))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,14 +42,12 @@ def main(arguments: list[str] | None = None) -> None:
     device = common.setup(options)
     config = LandmarkNetConfig.profile(options.profile)
     shards = find_shards(options.data, "faces")
-    net = LandmarkNet(config)
-    net.mean_shape.copy_(mean_shape(shards[0], config.size))
-    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = LandmarkNet(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
-                      config=config, clip=20.0)
+                      config=config, clip=20.0, widen=True)
     mirror = Mirror(MorphableModel.load(level=0))
     stream = CropStream(shards, session.seed, config.size, negatives=NEGATIVES, mirror=mirror,
-                        scenes=find_shards(options.scenes, "scenes") if options.scenes else ())
+                        scenes=find_shards(options.scenes, "scenes") if options.scenes else (), close=True)
     for batch in session.batches(stream):
         sample = type(batch)(*(t.to(device) for t in batch))
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
@@ -65,11 +57,12 @@ def main(arguments: list[str] | None = None) -> None:
         presence = F.binary_cross_entropy_with_logits(out.presence, sample.presence)
         visibility = F.binary_cross_entropy_with_logits(out.visibility, sample.visibility,
                                                         weight=sample.presence[:, None])
-        loss = points + 2.0 * presence + 1.0 * visibility
+        maps = map_loss(out.maps, sample.landmarks, weights, config.size)
+        loss = points + MAPS * maps + 2.0 * presence + 1.0 * visibility
         with torch.no_grad():
             distance = torch.linalg.norm(out.landmarks - sample.landmarks, dim=-1).mean(dim=1)
             px = (distance * sample.presence).sum() / sample.presence.sum().clamp(min=1)
-        session.update(loss, {"px": px, "presence": presence, "visibility": visibility})
+        session.update(loss, {"px": px, "maps": maps, "presence": presence, "visibility": visibility})
     session.export("landmarks", export_landmarks, config)
 
 

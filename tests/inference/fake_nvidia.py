@@ -33,6 +33,7 @@ class FakeCuda:
     """cuda.bindings.runtime: every call returns (error, result…)."""
 
     cudaStreamNonBlocking = 1
+    cudaEventRecordDefault, cudaEventRecordExternal = 0, 1
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
     cudaDeviceAttr = SimpleNamespace(cudaDevAttrComputeCapabilityMajor=75, cudaDevAttrComputeCapabilityMinor=76)
@@ -46,6 +47,8 @@ class FakeCuda:
         self.capturing: list[Callable[[], None]] | None = None
         self.counts: dict[str, int] = {}
         self.synchronised = True
+        self.clock_ms = 0.0
+        """Of the stream: a copy takes 0.25 ms, a network 2 ms."""
         self._handles = iter(range(1000, 100000))
 
     def _start(self, name: str) -> CudaError:
@@ -65,13 +68,36 @@ class FakeCuda:
         del self.held[handle]
         return (self._start(name),)
 
-    def do(self, action: Callable[[], None]) -> None:
+    def do(self, action: Callable[[], None], ms: float) -> None:
         """Work on the stream: now, or when the graph that is being captured is launched."""
-        if self.capturing is None:
+        def work() -> None:
             action()
+            self.clock_ms += ms
+
+        if self.capturing is None:
+            work()
             self.synchronised = False
         else:
-            self.capturing.append(action)
+            self.capturing.append(work)
+
+    def cudaEventCreate(self) -> tuple[CudaError, Any]:
+        return self._give("cudaEventCreate", SimpleNamespace(ms=None))
+
+    def cudaEventDestroy(self, event: int) -> tuple[CudaError]:
+        return self._free("cudaEventDestroy", event)
+
+    def cudaEventRecordWithFlags(self, event: int, stream: int, flags: int) -> tuple[CudaError]:
+        if stream not in self.held or event not in self.held:
+            raise Fault("cudaEventRecordWithFlags: no such stream or event")
+        if flags != (self.cudaEventRecordDefault if self.capturing is None else self.cudaEventRecordExternal):
+            return (CudaError.cudaErrorInvalidValue,)
+        self.do(lambda: setattr(self.held[event], "ms", self.clock_ms), 0.0)
+        return (self._start("cudaEventRecordWithFlags"),)
+
+    def cudaEventElapsedTime(self, start: int, end: int) -> tuple[CudaError, Any]:
+        if not self.synchronised or None in (self.held[start].ms, self.held[end].ms):
+            raise Fault("cudaEventElapsedTime: an event that has not happened yet")
+        return self._start("cudaEventElapsedTime"), self.held[end].ms - self.held[start].ms
 
     def cudaGetErrorString(self, error: CudaError) -> tuple[CudaError, bytes]:
         return CudaError.cudaSuccess, error.name.encode()
@@ -103,7 +129,7 @@ class FakeCuda:
                 raise Fault(f"cudaMemcpyAsync: {count} bytes at an address that holds fewer")
         if stream not in self.held:
             raise Fault("cudaMemcpyAsync: no such stream")
-        self.do(lambda: ctypes.memmove(dst, src, count) and None)
+        self.do(lambda: ctypes.memmove(dst, src, count) and None, 0.25)
         return (self._start("cudaMemcpyAsync"),)
 
     def cudaStreamCreateWithFlags(self, flags: int) -> tuple[CudaError, Any]:
@@ -214,7 +240,7 @@ class IExecutionContext:
             for index, name in enumerate(data["outputs"]):
                 out = self._view(name)
                 out[...] = (np.sum(means, axis=0) + index).reshape(-1, *[1] * (out.ndim - 1))
-        cuda.do(compute)
+        cuda.do(compute, 2.0)
         return True
 
     def _view(self, name: str) -> np.ndarray:

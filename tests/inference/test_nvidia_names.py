@@ -126,7 +126,8 @@ def test_the_fake_fits_the_cuda_runtime() -> None:
     for kind in ("cudaMemcpyKind", "cudaStreamCaptureMode", "cudaDeviceAttr"):
         for member, value in vars(getattr(fake_nvidia.FakeCuda, kind)).items():
             assert int(getattr(getattr(runtime, kind), member)) == value
-    assert runtime.cudaStreamNonBlocking == fake_nvidia.FakeCuda.cudaStreamNonBlocking
+    for constant in ("cudaStreamNonBlocking", "cudaEventRecordDefault", "cudaEventRecordExternal"):
+        assert int(getattr(runtime, constant)) == getattr(fake_nvidia.FakeCuda, constant)
     for error in fake_nvidia.CudaError:
         assert int(getattr(runtime.cudaError_t, error.name)) == error
 

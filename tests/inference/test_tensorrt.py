@@ -17,6 +17,7 @@ from rtface.inference import EngineSpec, available_backends, nvidia, open_engine
 from rtface.inference import tensorrt as backend
 from rtface.inference.manifest import build_command
 from rtface.inference.tensorrt import MAX_SHAPES, TensorRtEngine
+from rtface.inference.timing import TellsTimes
 from rtface.pipeline import Pipeline
 from tests.inference.engine_files import SPEC, write_engine
 from tests.inference.fake_nvidia import CudaError, FakeCuda, FakeTensorRt
@@ -64,6 +65,19 @@ def test_answers_are_the_same_with_and_without_a_cuda_graph(tmp_path: Path, cuda
                 np.testing.assert_allclose(got[name], value, rtol=1e-6)
         assert cuda.synchronised
     assert cuda.counts.get("cudaGraphLaunch", 0) == (4 if graph else 0)
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_the_device_s_time_is_told_apart(tmp_path: Path, cuda: FakeCuda, graph: bool) -> None:
+    write_engine(tmp_path)
+    with engine_of(tmp_path, graph=graph) as engine:
+        assert isinstance(engine, TellsTimes)
+        assert set(engine.times_ms()) == {"enqueue", "h2d", "compute", "d2h"} and not any(engine.times_ms().values())
+        for count, pieces in ((2, 1), (2, 1), (2, 1), (9, 3), (1, 1)):  # two inputs, two outputs; four faces at most
+            engine.run(**inputs(count))
+            times = dict(engine.times_ms())
+            assert 0 < times.pop("enqueue") < 1000
+            assert times == pytest.approx({"h2d": 0.5 * pieces, "compute": 2.0 * pieces, "d2h": 0.5 * pieces})
 
 
 def test_memory_is_allocated_once_and_all_of_it_is_freed(tmp_path: Path, cuda: FakeCuda) -> None:
