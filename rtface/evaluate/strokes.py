@@ -54,8 +54,10 @@ def draw(rng: np.random.Generator, size: int, share: float, where: Cover | None 
         widest, length = rng.uniform(*RADIUS) * size, rng.uniform(*LENGTH) * size
         for way, turn in enumerate(rng.normal(0, BEND * 128 / size, int(length))):
             radius = min(1 + WIDENS * way, widest)
-            step = cv2.circle(cover.copy(), (round(x * 2 ** SHIFT), round(y * 2 ** SHIFT)),
-                              round(radius * 2 ** SHIFT), 1, cv2.FILLED, shift=SHIFT) & area
+            step = cover.copy()
+            cv2.circle(step, (round(x * 2 ** SHIFT), round(y * 2 ** SHIFT)), round(radius * 2 ** SHIFT), 1, cv2.FILLED,
+                       shift=SHIFT)
+            step &= area
             if np.count_nonzero(step) > wanted:
                 return cover > 0
             cover, turned = step, turned + turn
