@@ -63,6 +63,7 @@ THIRD_PARTY = {
     "onnx": {"evaluate/features.py", "train", "bench/graph_cost.py"},
     "onnxscript": {"train"},
     "anny": {"synth"},
+    "skimage": {"evaluate/superpixels.py"},
     "tensorrt": {"inference/nvidia.py", "doctor/child.py"},
     "tensorrt_rtx": {"inference/nvidia.py", "doctor/child.py"},
     "tensorrt_rtx_bindings": {"inference/nvidia.py", "doctor/child.py"},

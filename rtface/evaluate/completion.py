@@ -9,6 +9,10 @@ Systems: ``input`` (the occluder stays), ``mean colour`` (of the visible face), 
 which has to find the hole as well. ``contour``: precision and recall of the lines drawn in the hole (where they are
 :data:`rtface.contours.LIKELY`) against those that the parsing network sees on the clean picture.
 
+Occluders hide little of a crop: the largest holes are gray free-form strokes (:mod:`rtface.evaluate.strokes`), drawn in
+the crop. ``rtface (own mask)`` is not told of them, and a network that looks for things before a face can hardly take
+plain gray for one: its figures on strokes say that, and not how well it completes.
+
 Other systems complete the crops that ``--export-inputs`` writes, and are scored from a file
 (:mod:`rtface.evaluate.predictions`); where it has no answer, the occluder stays.
 
@@ -18,7 +22,7 @@ With ``--layout irregular`` nothing is pasted: holes are the masks that the fold
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +33,7 @@ from numpy.typing import NDArray
 from rtface.config import OcclusionConfig
 from rtface.contours import LIKELY, outlines
 from rtface.errors import InputError, RtfaceError
-from rtface.evaluate import pictures, sheets
+from rtface.evaluate import pictures, sheets, strokes
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.exports import Inputs
 from rtface.evaluate.features import FeatureDistance
@@ -53,8 +57,11 @@ from rtface.types import Coefficients, FaceCrops, Frame
 SETS: Final = ("cc0_people",)
 SYSTEMS: Final = ("input", "mean colour", "telea", "navier-stokes", "rtface", "rtface (own mask)")
 AND: Final = " + "
-KINDS: Final = (*SINGLE_KINDS, "headset + mask", "headset + mask + hand")
-"""Occluders; several at once make the largest holes."""
+STROKES: Final[Mapping[str, tuple[float, float]]] = {
+    "strokes": (0.1, 0.35), "large strokes": (0.35, 0.5), "largest strokes": (0.5, 0.6)}
+"""Free-form holes, and the least and most of a crop that they hide."""
+KINDS: Final = (*SINGLE_KINDS, "headset + mask", "headset + mask + hand", *STROKES)
+"""Occluders, alone and several at once, and strokes. A kind's place seeds what is drawn: new ones go to the end."""
 BINS: Final = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0)
 """Share of the crop that is hidden."""
 OWN_MASK: Final = "own mask"
@@ -134,7 +141,7 @@ def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: Mo
         settings: Mapping[str, Any] | None = None,
         look: Callable[[Sequence[Filled]], None] | None = None, own_masks: bool = False,
         files: Sequence[Predictions] = (), inputs: Inputs | None = None) -> Report:
-    """Paste every kind (None: :data:`KINDS`) once on every clean face of the sets; ``look`` gets all that was filled.
+    """Hide every clean face of the sets by every kind (None: :data:`KINDS`); ``look`` gets all that was filled.
 
     own_masks: cut the pictures' own masks out instead of pasting. files: answers of other systems; inputs: gets what
     they answer to. BackendError without the package onnx.
@@ -160,6 +167,8 @@ def run(pack: Pack, reader: FaceReader, engines: Mapping[str, Engine], model: Mo
     results = [figures(group, name, system, rows) for group, name, rows in groups if rows for system in names]
     lines = [contour_figures(group, name, rows) for group, name, rows in groups if rows]
     notes = [f"{doubtful} pictures left out because no face was found or the clean result was doubtful",
+             *(["strokes are gray: rtface (own mask) is not told of them and can hardly know that they hide anything"]
+               if any(kind in STROKES for kind in kinds) else []),
              f"features: not LPIPS, but the same idea with rtface's own {ruler.describe()['network']}; 0 is best",
              *inputs.finish(ANSWER, files), *(note for one in files for note in one.notes())]
     return Report("completion", [_table(results), _contour_table(lines)], [*results, *lines], read,
@@ -206,16 +215,22 @@ def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceRead
                                             found_face.tracks.landmarks, found_face.visibility)
     truth, lines = clean.pixels[0].transpose(1, 2, 0), systems.contours(clean)
     matrix = opencv_affine(clean.crop_from_frame[0])
+    inside = cv2.warpAffine(np.ones(pixels.shape[:2], np.uint8), matrix, (systems.size, systems.size),
+                            flags=cv2.INTER_NEAREST) > 0
     out = []
     for k, kind in enumerate(kinds):
+        rng = np.random.default_rng([*seed, k])
         try:
-            changed, cover = _pasted(paster, np.random.default_rng([*seed, k]), pixels, coefficients, kind, sample)
+            if kind in STROKES:
+                after, cover = _stroked(rng, clean, inside, kind)
+            else:
+                changed, cover = _pasted(paster, rng, pixels, coefficients, kind, sample)
+                after = crop_faces(Frame(changed, 0, 0.0), found_face.tracks, systems.size)
+                cover = cv2.warpAffine(cover.astype(np.uint8), matrix, (systems.size, systems.size),
+                                       flags=cv2.INTER_AREA) > 0
         except RtfaceError as exc:
             found.problems[sample.path] = Problem(sample.path, str(exc))
             continue
-        after = crop_faces(Frame(changed, 0, 0.0), found_face.tracks, systems.size)
-        cover = cv2.warpAffine(cover.astype(np.uint8), matrix, (systems.size, systems.size),
-                               flags=cv2.INTER_AREA) > 0
         if cover.sum() < LEAST_PX:
             continue
         key, mask = f"{sample.path}, {kind}", systems.hole(cover)
@@ -236,6 +251,13 @@ def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceRead
 def _bytes(picture: FloatArray) -> Pixels:
     """0..1 → 0..255."""
     return (picture * 255 + 0.5).astype(np.uint8)
+
+
+def _stroked(rng: np.random.Generator, clean: FaceCrops, inside: NDArray[np.bool_],
+             kind: str) -> tuple[FaceCrops, NDArray[np.bool_]]:
+    """One crop with gray strokes, and where they are (S, S); inside (S, S): where the crop shows the picture."""
+    cover = strokes.draw(rng, clean.size, rng.uniform(*STROKES[kind]), inside)
+    return replace(clean, pixels=np.where(cover, np.float32(GRAY / 255), clean.pixels)), cover
 
 
 def _pasted(paster: Paster | None, rng: np.random.Generator, pixels: Pixels, coefficients: Coefficients, kind: str,

@@ -103,7 +103,7 @@ class PartLabel:
     box_xyxy: FloatArray | None
     """(4,) px around the visible face; None where the label does not tell."""
     superpixels: Numbers | None = None
-    """(H, W) a number per pixel, where the dataset has them."""
+    """(H, W) a number per pixel; None where the dataset has none."""
 
 
 class ParsedFace(NamedTuple):

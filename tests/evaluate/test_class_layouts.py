@@ -113,6 +113,12 @@ def test_protocols_read_a_layout(protocol: str, layout: str, sets: dict[str, int
                 assert line["f1"]["face" if layout == "lfw_parts" else "skin"] > 0.85
             if layout == "lfw_parts":
                 assert line["superpixel_accuracy"] == pytest.approx(line["accuracy"], abs=0.05)
+            if protocol == "parsing":
+                given = layout == "lfw_parts"
+                source = "given by the data set" if given else "by SLIC"
+                assert line["superpixels_from"] == ("data set" if given else "SLIC") and line["superpixels"] > 0
+                assert (report.settings["superpixels"] is None) == given
+                assert f"{line['name']}: super-pixels {source}" in report.text()
     with pytest.raises(InputError):
         evaluate(protocol, EvaluateOptions(data=tmp_path / "nowhere", layout=layout), engines=blobs.engines())
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate import completion, pictures
+from rtface.evaluate import completion, pictures, robustness, strokes
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from tests import blobs
 from tests.evaluate.packs import small_pack
@@ -86,6 +86,13 @@ def test_irregular_masks_are_given_out_in_turn(tmp_path: Path) -> None:
         evaluate("completion", options, engines=blobs.engines())
 
 
+def test_strokes_come_after_the_occluders_and_leave_their_seeds_alone() -> None:
+    assert completion.KINDS == (*robustness.KINDS, "headset + mask", "headset + mask + hand", *completion.STROKES)
+    assert not set(completion.STROKES) & set(robustness.KINDS)
+    edges = sorted(share for shares in completion.STROKES.values() for share in shares)
+    assert edges[0] == 0.1 and edges[-1] == 0.6 and edges[1::2][:-1] == edges[2::2]  # without a gap
+
+
 def test_the_protocol_scores_every_system_on_pasted_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = small_pack(tmp_path / "pack")
     rows: list[completion.Filled] = []
@@ -100,7 +107,14 @@ def test_the_protocol_scores_every_system_on_pasted_pictures(tmp_path: Path, mon
     assert contour["precision_95"][0] <= contour["precision"] <= contour["precision_95"][1]
     assert [plot.y_label for plot in report.curves] == ["PSNR, dB", "distance of deep features"]
     assert max(row.ratio for row in rows if completion.AND in row.kind) > 0.3  # two things at once hide much
+    assert {row.kind for row in rows} >= set(completion.STROKES) and "strokes are gray" in report.text()
     for row in rows:
+        least, most = completion.STROKES.get(row.kind, (0, 1))
+        assert least - strokes.TOLERANCE <= row.ratio <= most
+        if row.kind in completion.STROKES:
+            hidden = (row.shown["input"] != row.shown["truth"]).any(axis=2)
+            assert hidden.mean() == pytest.approx(row.ratio, abs=0.01)
+            assert (row.shown["input"][hidden] == completion.GRAY).all()
         changed = (row.shown["rtface"] != row.shown["input"]).any(axis=2)
         assert changed.mean() < row.ratio + 0.5 and (row.shown["rtface"][changed][:, 1:] == 0).all()  # drawn in red
         assert all(np.isfinite(list(row.scores[name].values())).all() for name in completion.SYSTEMS)

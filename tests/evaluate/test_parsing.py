@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate import parsing
+from rtface.evaluate import parsing, superpixels
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import Pack, Sample
 from rtface.evaluate.networks import LandmarkNetwork
@@ -70,19 +71,43 @@ def test_scores_by_hand() -> None:
     truth = np.array([[1, 1, 2, 0]], np.uint8)
     face = ParsedFace(Sample("a", Path("a"), "free"), np.zeros((1, 4, 3), np.uint8),
                       PartLabel(truth, None, np.array([[0, 0, 0, 1]])))
-    row = parsing.score(face, ALL_PARTS, np.array([[1, 2, 2, 0]], np.uint8), np.ones((1, 4), bool))
+    everywhere = np.ones((1, 4), bool)
+    numbers = parsing.superpixels_of(face, everywhere)
+    assert numbers is face.label.superpixels
+    row = parsing.score(face, ALL_PARTS, np.array([[1, 2, 2, 0]], np.uint8), everywhere, numbers)
     line = parsing.figures([row], ALL_PARTS)
     assert line["f1"]["skin"] == pytest.approx(2 / 3) and line["f1"]["nose"] == pytest.approx(2 / 3)
     assert line["f1"]["background"] == 1.0 and np.isnan(line["f1"]["hat"])
     assert line["mean_f1"] == pytest.approx(2 / 3) and line["accuracy"] == 0.75
-    assert row.superpixels == (1, 2) and line["superpixel_accuracy"] == 0.5
+    assert row.superpixels == (1, 2) and line["superpixel_accuracy"] == 0.5 and line["superpixels"] == 2
+    assert line["superpixels_from"] == "data set"
     assert line["shown_in"]["skin"] == 1 and line["shown_in"]["hat"] == 0
-    part = parsing.score(face, ALL_PARTS, truth, np.array([[True, False, False, False]]))
+    part = parsing.score(face, ALL_PARTS, truth, np.array([[True, False, False, False]]), numbers)
     assert part.counts.sum() == 1
 
 
-def test_without_super_pixels_there_is_no_figure_of_them() -> None:
-    line = parsing.figures([parsing.Scored("a", np.eye(19, dtype=np.int64), None)], ALL_PARTS)
+def quadrants(*values: object) -> np.ndarray:
+    """(40, 40, …): one value per quadrant, upper left, upper right, lower left, lower right."""
+    upper_left, upper_right, lower_left, lower_right = (np.full((20, 20, *np.shape(v)), v, np.uint8) for v in values)
+    return np.vstack([np.hstack([upper_left, upper_right]), np.hstack([lower_left, lower_right])])
+
+
+def test_super_pixels_are_made_where_a_data_set_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four flat colours are four super-pixels; 45 % of one wrong leaves it right, 55 % of another does not."""
+    monkeypatch.setattr(parsing.superpixels, "slic", partial(superpixels.slic, segments=4))
+    pixels, truth = quadrants((200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)), quadrants(1, 2, 10, 0)
+    face = ParsedFace(Sample("a", Path("a"), "free"), pixels, PartLabel(truth, None))
+    predicted = truth.copy()
+    predicted[:9, :20], predicted[:11, 20:] = 17, 17
+    everywhere = np.ones((40, 40), bool)
+    row = parsing.score(face, ALL_PARTS, predicted, everywhere, parsing.superpixels_of(face, everywhere))
+    line = parsing.figures([row], ALL_PARTS)
+    assert row.superpixels == (3, 4) and line["superpixel_accuracy"] == 0.75 and line["accuracy"] == 0.75
+    assert line["superpixels_from"] == "SLIC" and line["superpixels"] == 4
+
+
+def test_without_scored_pixels_there_is_no_figure_of_super_pixels() -> None:
+    line = parsing.figures([parsing.Scored("a", np.eye(19, dtype=np.int64), (0, 0), "SLIC")], ALL_PARTS)
     assert np.isnan(line["superpixel_accuracy"]) and line["mean_f1"] == 1.0
 
 
@@ -94,7 +119,10 @@ def test_the_protocol_scores_what_lies_in_the_crop(tmp_path: Path) -> None:
     assert line["faces"] == 1 and line["f1"]["skin"] > 0.9 and line["f1"]["eye_glasses"] > 0.7  # the bar goes on
     assert line["f1"]["hair"] == 0.0 and np.isnan(line["f1"]["hat"])  # the fake network knows no hair
     assert 0.3 < line["f1"]["nose"] < 1 and line["fps"] > 0
-    assert "celebamask_hq: F1 by class" in report.text() and "super-pixels" in report.text()
+    assert "celebamask_hq: F1 by class" in report.text()
+    assert "celebamask_hq: super-pixels by SLIC of scikit-image" in report.text()
+    assert report.settings["superpixels"]["segments"] == superpixels.SEGMENTS < 2 * line["superpixels"]
+    assert line["superpixel_accuracy"] == pytest.approx(line["accuracy"], abs=0.1)
     assert [path.name for path in (tmp_path / "private").iterdir()] == ["worst_celebamask_hq.jpg"]
     with pytest.raises(InputError, match="expected one of celebamask_hq"):
         evaluate("parsing", EvaluateOptions(data=pack, sets=("handdrawn",)), engines=engines)
