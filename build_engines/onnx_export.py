@@ -150,13 +150,11 @@ def export_regressor(config: RegressorConfig, state: Mapping[str, Tensor], folde
                      training: Mapping[str, Any]) -> Path:
     """regressor.PROFILE.onnx.gz and .json."""
     path = folder / f"regressor.{profile}.onnx.gz"
-    inputs: dict[str, tuple[int, ...]] = {"crops": (3, config.size, config.size)}
-    inputs |= {"mask": (1, config.size, config.size)} if config.mask else {}
-    inputs |= {"points": (68, 3)} if config.points else {}
-    export(_fill(Regressor(config), state), tuple(torch.rand(2, *shape) for shape in inputs.values()), path,
-           inputs=list(inputs), outputs=["coefficients"], dynamic={0: torch.export.Dim("N", min=1)})
+    inputs = [("crops", 3), ("mask", 1)][:1 + config.mask]
+    export(_fill(Regressor(config), state), tuple(torch.rand(2, c, config.size, config.size) for _, c in inputs), path,
+           inputs=[n for n, _ in inputs], outputs=["coefficients"], dynamic={0: torch.export.Dim("N", min=1)})
     describe(path, name="regressor", profile=profile, basis=basis, config=config, training=training,
-             inputs=[tensor(name, "N", *shape) for name, shape in inputs.items()],
+             inputs=[tensor(n, "N", c, config.size, config.size) for n, c in inputs],
              outputs=[tensor("coefficients", "N", 239)])
     return path
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from rtface import ops
 from rtface.errors import InputError
-from rtface.geometry import FloatArray, apply_affine, crops_from_landmarks, invert_affine, opencv_affine
+from rtface.geometry import FloatArray, crops_from_landmarks, invert_affine, opencv_affine
 from rtface.inference.spec import EngineSpec
 from rtface.stages.detect import letterbox
 from rtface.stages.occlude import OCCLUDER
@@ -86,9 +86,8 @@ def _faces(count: int, seed: int) -> tuple[Sample, ...]:
 
 @lru_cache(maxsize=4)
 def _crops(size: int, count: int, seed: int, close: bool) -> Mapping[str, Array]:
-    """crops (N, 3, S, S), mask (N, 1, S, S) of what is before the face, contour (N, 1, S, S) of what is seen, points
-    (N, 68, 3) of the face."""
-    crops, masks, contours, points = [], [], [], []
+    """crops (N, 3, S, S), mask (N, 1, S, S) of what is before the face, contour (N, 1, S, S) of what is seen."""
+    crops, masks, contours = [], [], []
     for sample in _faces(count, seed):
         crop_from_picture = crops_from_landmarks(sample.landmarks[None].astype(np.float32), size, close=close)
         crops.append(ops.sample_crops(sample.pixels, invert_affine(crop_from_picture), size)[0])
@@ -100,9 +99,6 @@ def _crops(size: int, count: int, seed: int, close: bool) -> Mapping[str, Array]
         if not mask.any():
             mask[size // 3:size // 2, size // 3:2 * size // 3] = True
         masks.append(mask[None])
-        places = apply_affine(crop_from_picture, sample.landmarks[None])[0]
-        points.append(np.concatenate([places, sample.visibility[:, None]], axis=1).astype(np.float32))
         contours.append(cut[1][None].astype(np.float32) / 255)
     mask = hole(np.stack(masks), GROW_PX)
-    return {"crops": np.stack(crops), "mask": mask, "contour": np.stack(contours) * (1 - mask),
-            "points": np.stack(points)}
+    return {"crops": np.stack(crops), "mask": mask, "contour": np.stack(contours) * (1 - mask)}

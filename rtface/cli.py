@@ -15,6 +15,7 @@ from rtface.bench.commands import app as bench_app
 from rtface.cli_options import (
     Backend,
     Debug,
+    Fit,
     Force,
     Formats,
     Precision,
@@ -80,6 +81,7 @@ def convert(
     threads: Threads = None,
     rebuild: Rebuild = False,
     reflect: Reflect = True,
+    fit: Fit = True,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in OUT.")] = False,
     force: Force = False,
@@ -94,7 +96,8 @@ def convert(
         def open_at(after_index: int) -> Source:
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
-        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect,
+                                 fit)
         options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
                    "selection": {"start_s": start, "end_s": end, "every": every}}
         log = find_log(video)
@@ -183,6 +186,7 @@ def evaluate(
     backend: Backend = "onnx",
     threads: Threads = None,
     reflect: Reflect = True,
+    fit: Fit = True,
     debug: Debug = False,
 ) -> None:
     """Measure on labelled pictures and real clips: tables, and one JSON document as the last line."""
@@ -196,7 +200,7 @@ def evaluate(
 
         cv2.setNumThreads(1)
         networks = NetworkOptions(weights=weights, profile=cast(Any, profile), backend=cast(Any, backend),
-                                  threads=threads, reflect=reflect)
+                                  threads=threads, reflect=reflect, fit=fit)
         options = EvaluateOptions(data=data, layout=layout, networks=networks, peers=peers,
                                   peer=tuple(peer or ()), peers_only=peers_only, export_inputs=export_inputs,
                                   sets=tuple(sets or ()), faces=faces, sheet=sheet, sheet_all=sheet_all, json=json_file)
@@ -234,8 +238,8 @@ def _replay(log: Path, out: Path, config: Any, options: dict[str, Any], quiet: b
     from rtface.replay import replay
 
     if config != PipelineConfig(threads=config.threads):
-        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision, reflect or "
-                         "smooth) with a recording, which is replayed without networks; leave them out, or convert "
+        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision, reflect, fit "
+                         "or smooth) with a recording, which is replayed without networks; leave them out, or convert "
                          "its video.mp4")
     with _progress(quiet) as progress:
         summary = replay(log, out, options=_convert_options(options), progress=progress)

@@ -26,6 +26,7 @@ Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is d
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="tensorrt, rtx: build engines that are missing or stale.")]
 Reflect = Annotated[bool, typer.Option("--reflect/--no-reflect", help="Measure every face also in the mirror and take "
                                        "the mean: more exact, two more passes of small networks per face.")]
+Fit = Annotated[bool, typer.Option("--fit/--no-fit", help="Bring the mesh onto the landmarks that are seen.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
 
@@ -52,17 +53,17 @@ def say(text: str, quiet: bool = False) -> None:
 
 
 def pipeline_config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
-                    recipe: str, rebuild: bool = False, reflect: bool = True) -> Any:
+                    recipe: str, rebuild: bool = False, reflect: bool = True, fit: bool = True) -> Any:
     """The configuration checks the values; what it does not know is told there."""
     from rtface.config import Backend as BackendName
-    from rtface.config import OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
+    from rtface.config import FitConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
     from rtface.config import Precision as PrecisionName
     from rtface.config import Profile as ProfileName
     from rtface.config import Recipe as RecipeName
 
     return PipelineConfig(profile=cast(ProfileName, profile), backend=cast(BackendName, backend),
                           precision=cast(PrecisionName, precision), threads=threads, rebuild_engines=rebuild,
-                          reflect=reflect,
+                          reflect=reflect, fit=FitConfig(enabled=fit),
                           tracker=TrackerConfig(faces=faces),
                           occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
                           smooth=SmoothConfig(enabled=smooth))

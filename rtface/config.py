@@ -125,6 +125,39 @@ class OcclusionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """Joining what was regressed with the landmarks: how far each may be off (standard deviations)."""
+
+    enabled: bool = True
+    """False: pose and expression stay as regressed."""
+    rotation_rad: float = 0.05
+    scale: float = 0.05
+    """Share of the scale."""
+    translation_mm: float = 3.0
+    expression: float = 0.15
+    """Of a full action."""
+    brow_mm: float = 2.5
+    nose_mm: float = 3.0
+    eye_mm: float = 1.5
+    mouth_mm: float = 2.0
+    """Of landmarks that are surely visible; variances grow with the inverse of the visibility."""
+    iterations: int = 1
+    least_visibility: float = 0.3
+    """Landmarks that are seen less do not count."""
+    least_points: int = 12
+    """Faces of which fewer are seen stay as regressed."""
+
+    def __post_init__(self) -> None:
+        _choice(self, "enabled", (True, False))
+        for name in ("rotation_rad", "scale", "translation_mm", "expression", "brow_mm", "nose_mm", "eye_mm",
+                     "mouth_mm"):
+            _number(self, name, 1e-6)
+        _whole(self, "iterations", 1)
+        _number(self, "least_visibility", 0.01, 1)
+        _whole(self, "least_points", 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothConfig:
     """One-Euro filters (Casiez et al., CHI 2012): cutoff = min_cutoff + beta · speed, per signal group.
 
@@ -191,6 +224,7 @@ class PipelineConfig:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     occlusion: OcclusionConfig = field(default_factory=OcclusionConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     gaps: GapConfig = field(default_factory=GapConfig)
 
@@ -223,7 +257,7 @@ class PipelineConfig:
 
 
 _PARTS: dict[str, Any] = {"detector": DetectorConfig, "tracker": TrackerConfig, "occlusion": OcclusionConfig,
-                          "smooth": SmoothConfig, "gaps": GapConfig}
+                          "fit": FitConfig, "smooth": SmoothConfig, "gaps": GapConfig}
 
 
 def _build(kind: Any, values: Mapping[str, Any], owner: str) -> Any:

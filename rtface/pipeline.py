@@ -25,10 +25,11 @@ from rtface.stages.crop import crop_faces
 from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
+from rtface.stages.fit import LandmarkFitter
 from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
 from rtface.stages.neutral import NeutralFace
-from rtface.stages.occlude import hidden_points
+from rtface.stages.occlude import seen_points
 from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
@@ -94,9 +95,10 @@ class Pipeline:
             self._timer = StageTimer(self._observer)
             detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
             landmarks, regressor = found["landmarks"], found["regressor"]
+            known = model or MorphableModel.load(level=0)
             if self.config.reflect:
-                mirror = Mirror(model or MorphableModel.load(level=0))
-                landmarks, regressor = reflected_landmarks(landmarks), reflected_regressor(regressor, mirror)
+                landmarks, regressor = reflected_landmarks(landmarks), reflected_regressor(regressor, Mirror(known))
+            self._fitter = LandmarkFitter(known, self.config.fit)
             self._tracker = FaceTracker(detector, landmarks, self.config.tracker)
             self._regressor = Regressor(regressor, model.basis_id if model else regressor.spec.basis)
             self._deoccluder = Deoccluder(found, self.config.occlusion)
@@ -249,10 +251,12 @@ class Pipeline:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)
         with timer.stage("regress"):
-            coefficients = self._regressor.regress(crops, tracked.tracks.landmarks, tracked.visibility, occlusion)
+            coefficients = self._regressor.regress(crops, occlusion)
+        with timer.stage("fit"):
+            seen = seen_points(tracked.visibility, tracked.tracks.landmarks, occlusion)
+            coefficients = self._fitter.fit(coefficients, tracked.tracks.landmarks, seen)
         with timer.stage("smooth"):
-            hidden = None if occlusion is None else hidden_points(occlusion, tracked.tracks.landmarks)
-            regions, confidence = assess(tracked.visibility, tracked.tracks.scores, hidden)
+            regions, confidence = assess(seen, tracked.tracks.scores)
             coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)
             coefficients = replace(coefficients, expression=self._neutral.apply(
                 tracked.tracks.ids, coefficients.expression, frame.pts_s))

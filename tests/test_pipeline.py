@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtface.config import GapConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
+from rtface.config import FitConfig, GapConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.inference import FakeEngine
 from rtface.morphable import MorphableModel
@@ -19,7 +19,7 @@ from rtface.pipeline import Pipeline, PipelineState
 from rtface.types import REGIONS, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
 from tests import blobs
 
-CONFIG = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=2))
+CONFIG = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=2), fit=FitConfig(enabled=False))
 
 
 def pipeline(config: PipelineConfig = CONFIG, **options: Any) -> Pipeline:
@@ -79,7 +79,7 @@ def test_every_frame_comes_out_once_with_its_own_time() -> None:
     assert results[-1].coefficients.to_vector().shape == (0, 239)
     for r in (results[5], results[25]):
         np.testing.assert_allclose(r.coefficients.translation[0], [40 + r.frame.index, 60], atol=2)
-    assert {"source", "detect", "track", "crop", "occlude", "regress", "smooth"} == set(results[0].timings_ms)
+    assert {"source", "detect", "track", "crop", "occlude", "regress", "fit", "smooth"} == set(results[0].timings_ms)
     assert "detect" not in results[1].timings_ms
 
 
@@ -269,7 +269,7 @@ def test_crop_stages_plug_in_before_the_regressor() -> None:
 def test_the_mask_says_what_is_hidden() -> None:
     frames = clip(3)
     covered = frames[2].pixels.copy()
-    covered[60:90, 20:60] = 255  # over the lower half of the first face
+    covered[62:80, 20:60] = 255  # over the mouth of the first face, not its chin
     config = PipelineConfig(tracker=TrackerConfig(faces=2), occlusion=OcclusionConfig(recipe="mask"))
     with pipeline(config) as chain:
         clean = chain.process(frames[0])

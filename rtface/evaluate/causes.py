@@ -36,6 +36,7 @@ from rtface.morphable import MorphableModel
 from rtface.stages.complete import Completer
 from rtface.stages.crop import crop_faces
 from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
+from rtface.stages.occlude import seen_points
 from rtface.stages.structure import Structurer, hole
 from rtface.types import FaceCrops, Frame, Occlusion
 
@@ -77,9 +78,11 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
                 "true mask and points": (completer.fill(crops, mask, structurer.draw(crops, mask, true_points)), truth),
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
             for name, (one, occlusion) in seen.items():
-                told = true_points if name == "true mask and points" else points
+                told, shown = points, seen_points(face.visibility, points, occlusion)
+                if name == "true mask and points":
+                    told, shown = true_points, np.ones_like(shown)
                 after = Measured(face.points, face.presence,
-                                 reader.regressor.regress(one, told, face.visibility, occlusion))
+                                 reader.fitter.fit(reader.regressor.regress(one, occlusion), told, shown))
                 values = compare(faces.result(clean), faces.result(after), NO_POINT)
                 moved[name].append((values["shape_mm"], values["identity_mm"], values["turn_deg"]))
     results: list[dict[str, Any]] = []

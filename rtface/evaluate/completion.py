@@ -211,8 +211,7 @@ def _complete(found: SampleSet, sample: Sample, pixels: Pixels, reader: FaceRead
     if found_face.presence < reader.landmarks.min_presence:
         return None
     clean = crop_faces(frame, found_face.tracks, systems.size)
-    coefficients = reader.regressor.regress(crop_faces(frame, found_face.tracks, reader.regressor.size),
-                                            found_face.tracks.landmarks, found_face.visibility)
+    coefficients = reader.regressor.regress(crop_faces(frame, found_face.tracks, reader.regressor.size))
     truth, lines = clean.pixels[0].transpose(1, 2, 0), systems.contours(clean)
     matrix = opencv_affine(clean.crop_from_frame[0])
     inside = cv2.warpAffine(np.ones(pixels.shape[:2], np.uint8), matrix, (systems.size, systems.size),

@@ -11,7 +11,7 @@ from typing import Any, Final, Self, get_args
 
 import numpy as np
 
-from rtface.config import Backend, DetectorConfig, OcclusionConfig, Profile, Recipe, TrackerConfig
+from rtface.config import Backend, DetectorConfig, FitConfig, OcclusionConfig, Profile, Recipe, TrackerConfig
 from rtface.errors import InputError
 from rtface.evaluate.report import describe_network
 from rtface.geometry import FloatArray, crops_from_landmarks, pose_vertices
@@ -22,6 +22,8 @@ from rtface.morphable import MorphableModel
 from rtface.stages.crop import crop_faces, sample
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
+from rtface.stages.fit import LandmarkFitter
+from rtface.stages.occlude import seen_points
 from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
@@ -42,7 +44,8 @@ class NetworkOptions:
     """Not the fastest one: figures shall be the same on every machine."""
     threads: int | None = None
     reflect: bool = True
-    """As :class:`rtface.config.PipelineConfig` has it."""
+    fit: bool = True
+    """Both as :class:`rtface.config.PipelineConfig` has them."""
 
     def __post_init__(self) -> None:
         if self.profile not in get_args(Profile):
@@ -58,8 +61,8 @@ class Networks:
         ModelFileError when weights are missing or damaged, BackendError when the backend is not there.
         """
         self._stack = ExitStack()
-        self.reflect = options.reflect
-        """Whether faces are measured in the mirror too."""
+        self.reflect, self.fit = options.reflect, options.fit
+        """Whether faces are measured in the mirror too, and joined with their landmarks."""
         self.engines: dict[str, Engine] = {}
         try:
             for name in names:
@@ -148,14 +151,16 @@ class MeshLandmarks:
 class MeshNetwork:
     """The regressor on the crop that the pipeline would give it, and the mesh's points in the picture."""
 
-    def __init__(self, engine: Engine, model: MorphableModel, *, reflect: bool = True) -> None:
+    def __init__(self, engine: Engine, model: MorphableModel, *, reflect: bool = True, fit: bool = True) -> None:
         self._regressor = _regressor(engine, model, reflect)
+        self._fitter = LandmarkFitter(model, FitConfig(enabled=fit))
         self._points = MeshLandmarks(model)
 
     def locate(self, frame: Frame, found: Found) -> tuple[FloatArray, FloatArray]:
         """As :meth:`MeshLandmarks.project`, for a face."""
         crops = crop_faces(frame, found.tracks, self._regressor.size)
-        return self._points.project(self._regressor.regress(crops, found.tracks.landmarks, found.visibility))
+        return self._points.project(self._fitter.fit(self._regressor.regress(crops), found.tracks.landmarks,
+                                                     found.visibility))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,6 +181,7 @@ class FaceReader:
     detector: Detects
     landmarks: LandmarkNetwork
     regressor: Regressor
+    fitter: LandmarkFitter
     deoccluder: Deoccluder | None = None
     """Between cropping and regression, where there is one."""
 
@@ -196,26 +202,28 @@ class FaceReader:
         if self.deoccluder is not None and self.deoccluder.size == crops.size:  # as in the pipeline
             occlusion, completion = self.deoccluder.apply(crops, found.tracks.landmarks)
             crops = completed(crops, completion)
-        return Measured(found.points, found.presence, self.regressor.regress(
-            crops, found.tracks.landmarks, found.visibility, occlusion))
+        seen = seen_points(found.visibility, found.tracks.landmarks, occlusion)
+        return Measured(found.points, found.presence, self.fitter.fit(
+            self.regressor.regress(crops, occlusion), found.tracks.landmarks, seen))
 
     def regress_at(self, frame: Frame, points: FloatArray) -> Coefficients:
         """The regressor alone, on the crop that 68 points (68, 2) px ask for, whatever the landmark network sees."""
         transforms = crops_from_landmarks(points[None].astype(np.float32), self.regressor.size)
-        return self.regressor.regress(sample(frame, transforms, np.zeros(1, np.int32), self.regressor.size),
-                                      points[None].astype(np.float32), np.ones((1, len(points)), np.float32))
+        return self.regressor.regress(sample(frame, transforms, np.zeros(1, np.int32), self.regressor.size))
 
 
 def face_reader(engines: Mapping[str, Engine], model: MorphableModel, recipe: Recipe = "off", *,
-                reflect: bool = True) -> FaceReader:
+                reflect: bool = True, fit: bool = True) -> FaceReader:
     """The product's stages as a :class:`FaceReader`; model: what the regressor's coefficients stand for.
 
-    recipe: what is done about occlusion before regression; reflect: whether to measure in the mirror too.
+    recipe: what is done about occlusion before regression; reflect: whether to measure in the mirror too; fit: whether
+    the mesh is brought onto the landmarks.
     """
     deoccluder = Deoccluder(engines, OcclusionConfig(recipe=recipe)) if recipe == "contour" else None
     return FaceReader(detector_stage(engines["detector"], DetectorConfig().min_score),
                       LandmarkNetwork(engines["landmarks"], reflect=reflect),
-                      _regressor(engines["regressor"], model, reflect), deoccluder)
+                      _regressor(engines["regressor"], model, reflect),
+                      LandmarkFitter(model, FitConfig(enabled=fit)), deoccluder)
 
 
 def _regressor(engine: Engine, model: MorphableModel, reflect: bool) -> Regressor:

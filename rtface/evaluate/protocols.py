@@ -69,7 +69,7 @@ def _completion(pack: Pack, options: EvaluateOptions, engines: Engines, progress
     model, folder = MorphableModel.load(), options.sheet_all
     files = load_all(options.peer, CROP, completion.SYSTEMS)
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
-        reader = face_reader(networks.engines, model, reflect=networks.reflect)
+        reader = face_reader(networks.engines, model, reflect=networks.reflect, fit=networks.fit)
         return completion.run(pack, reader, networks.engines, model,
                               sets=options.chosen_sets(pack, completion.SETS), own_masks=options.layout != PACK,
                               settings={"networks": networks.describe()}, files=files,
@@ -105,7 +105,7 @@ def _landmarks(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
             systems = landmarks.Systems(
                 detector_stage(ours["detector"], DetectorConfig().min_score),
                 LandmarkNetwork(ours["landmarks"], reflect=networks.reflect),
-                MeshNetwork(ours["regressor"], MorphableModel.load(), reflect=networks.reflect),
+                MeshNetwork(ours["regressor"], MorphableModel.load(), reflect=networks.reflect, fit=networks.fit),
                 systems.peers, systems.files)
         folder = options.sheet_all
         return landmarks.run(pack, systems, sets=options.chosen_sets(pack, landmarks.SETS),
@@ -165,7 +165,8 @@ def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress
     model, folder = MorphableModel.load(), options.sheet_all
     files = load_all(options.peer, POINTS, (*SYSTEMS, robustness.REGRESSOR))
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
-        readers = {name: face_reader(networks.engines, model, recipe, reflect=networks.reflect)
+        readers = {name: face_reader(networks.engines, model, recipe, reflect=networks.reflect,
+                                     fit=networks.fit)
                    for name, recipe in SYSTEMS.items()}
         return robustness.run(pack, readers, model, sets=options.chosen_sets(pack, robustness.SETS),
                               settings={"networks": networks.describe()}, files=files,
@@ -178,7 +179,7 @@ def _shape(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pro
                    *(("sets",) if options.layout != PACK else ()))
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *READER, engines=engines) as networks:
-        reader = face_reader(networks.engines, model, reflect=networks.reflect)
+        reader = face_reader(networks.engines, model, reflect=networks.reflect, fit=networks.fit)
         return shape.run(pack, reader, model, sets=options.sets or shape.SETS,
                          layout=options.layout, settings={"networks": networks.describe()}, progress=progress,
                          files=load_all(options.peer, VERTICES, shape.SYSTEMS),
@@ -211,7 +212,7 @@ def _temporal(pack: Pack, options: EvaluateOptions, engines: Engines, progress: 
     folder = options.sheet_all
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         return temporal.run(chain.from_iterable(clips), networks.engines, model, sets=sets,
-                            faces=options.faces or TrackerConfig().faces, reflect=networks.reflect,
+                            faces=options.faces or TrackerConfig().faces, reflect=networks.reflect, fit=networks.fit,
                             settings={"networks": networks.describe()}, files=files,
                             inputs=Inputs("temporal", options.export_inputs),
                             look=None if folder is None else
@@ -224,7 +225,7 @@ def _verification(pack: Pack, options: EvaluateOptions, engines: Engines, progre
     names = () if options.peers_only else READER
     model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *names, engines=engines) as networks:
-        reader = face_reader(networks.engines, model, reflect=networks.reflect) if names else None
+        reader = face_reader(networks.engines, model, reflect=networks.reflect, fit=networks.fit) if names else None
         return verification.run(pack, reader, paster=None if reader is None else Paster(model),
                                 sets=options.chosen_sets(pack, verification.SETS),
                                 files=load_all(options.peer, EMBEDDING, verification.SYSTEMS),
@@ -245,7 +246,7 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pr
 
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         report = videos.run(pack, networks.engines, model, faces=options.faces or TrackerConfig().faces,
-                            reflect=networks.reflect,
+                            reflect=networks.reflect, fit=networks.fit,
                             peer=None if options.peers is None else PeerDetector(options.peers),
                             settings={"networks": networks.describe()}, look=look, progress=progress)
     if not shown:

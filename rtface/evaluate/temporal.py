@@ -40,7 +40,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtface.config import PipelineConfig, SmoothConfig, TrackerConfig
+from rtface.config import FitConfig, PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import MediaError
 from rtface.evaluate import motion
 from rtface.evaluate.dataset import Problem, SampleSet, altered
@@ -84,15 +84,17 @@ class Played(NamedTuple):
 
 
 def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableModel, *, sets: Sequence[SampleSet] = (),
-        faces: int = TrackerConfig().faces, reflect: bool = True, crop_stages: Sequence[CropStage] = (),
-        settings: Mapping[str, Any] | None = None, look: Callable[[Sequence[Played], Curves], None] | None = None,
+        faces: int = TrackerConfig().faces, reflect: bool = True, fit: bool = True,
+        crop_stages: Sequence[CropStage] = (), settings: Mapping[str, Any] | None = None,
+        look: Callable[[Sequence[Played], Curves], None] | None = None,
         files: Sequence[Predictions] = (), inputs: Inputs | None = None,
         progress: Callable[[str], None] = lambda line: None) -> Report:
     """Measure every clip; those that cannot be read become problems of their set. ``look`` gets what was played.
 
     files: points of other systems; inputs: gets the clips that they are for.
     """
-    config = PipelineConfig(meshes=False, reflect=reflect, tracker=TrackerConfig(faces=faces))
+    config = PipelineConfig(meshes=False, reflect=reflect, fit=FitConfig(enabled=fit),
+                            tracker=TrackerConfig(faces=faces))
     curves, played, inputs = Curves(model), list[Played](), inputs or Inputs("temporal")
     bare = replace(config, smooth=SmoothConfig(enabled=False), occlusion=replace(config.occlusion, steadiness=0.0))
     configs = dict(zip(SYSTEMS, (config, bare), strict=True))

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rtface.config import PipelineConfig, TrackerConfig
+from rtface.config import FitConfig, PipelineConfig, TrackerConfig
 from rtface.errors import MediaError
 from rtface.evaluate import metrics
 from rtface.evaluate.dataset import Pack, Problem, Sample, altered
@@ -65,7 +65,7 @@ class ClipRun:
 
 
 def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, faces: int = TrackerConfig().faces,
-        reflect: bool = True, peer: Detects | None = None, settings: Mapping[str, Any] | None = None,
+        reflect: bool = True, fit: bool = True, peer: Detects | None = None, settings: Mapping[str, Any] | None = None,
         look: Callable[[Sequence[ClipRun]], None] | None = None,
         progress: Callable[[str], None] = lambda line: None) -> Report:
     """Run every clip; ``look`` gets the results, for contact sheets. Clips that cannot be read become problems.
@@ -73,7 +73,8 @@ def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, fac
     peer: a detector to compare the tracked faces with, after each clip's time was taken.
     """
     clips = pack.clips()
-    config = PipelineConfig(meshes=False, reflect=reflect, tracker=TrackerConfig(faces=faces))
+    config = PipelineConfig(meshes=False, reflect=reflect, fit=FitConfig(enabled=fit),
+                            tracker=TrackerConfig(faces=faces))
     runs = []
     with Pipeline(config, engines=engines, model=model) as pipeline:
         _warm_up(pipeline, clips.samples)

@@ -13,6 +13,7 @@ import typer
 from rtface.cli_options import (
     Backend,
     Debug,
+    Fit,
     Formats,
     Precision,
     Profile,
@@ -54,6 +55,7 @@ def live(
     threads: Threads = None,
     rebuild: Rebuild = False,
     reflect: Reflect = True,
+    fit: Fit = True,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file.")] = None,
     quiet: Quiet = False,
@@ -73,7 +75,8 @@ def live(
                               mirror=mirror, duration_s=duration, frames=frames, record=record, out=out,
                               formats=tuple(cast(Format, name) for name in formats or DEFAULT_FORMATS),
                               streams=tuple(stream or ()), json=json_file)
-        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect)
+        config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect,
+                                 fit)
         told = sys.stderr if uses_stdout(options.streams) else sys.stdout
         summary = run_live(options, config, say=lambda line: say(line, quiet),
                            tell=lambda line: None if quiet else print(line, file=told, flush=True))

@@ -27,7 +27,6 @@ class CoefficientLossConfig:
     action: float = 20.0
     posed: float = 0.5
     landmark: float = 1.5
-    opening: float = 1.5
     albedo: float = 10.0
     light: float = 3.0
 
@@ -45,9 +44,6 @@ class CoefficientTerms(NamedTuple):
     """px of the placed mesh, depth included."""
     landmark: Tensor
     """px of the 68 projected landmarks."""
-    opening: Tensor
-    """px between lips, eyelids and the other pairs of :data:`OPENINGS`: wrong in few points, seen by everybody (the eye
-    closure loss of DECA, Feng et al., SIGGRAPH 2021, on mouth and brows too)."""
     albedo: Tensor
     """Linear RGB."""
     light: Tensor
@@ -69,11 +65,6 @@ REGION_WEIGHTS: Final = {"eye": 3.0, "upper_lip": 3.0, "lower_lip": 3.0, "inner_
                          "forehead": 0.7, "ear": 0.2, "neck": 0.2, "scalp": 0.3}
 """How much a vertex's displacement counts in the expression term, before normalisation; 1 where nothing is said.
 Blinks move few vertices: in a plain mean they are nearly free."""
-
-
-OPENINGS: Final = ((61, 67), (62, 66), (63, 65), (51, 57), (48, 54), (60, 64), (37, 41), (38, 40), (43, 47), (44, 46),
-                   (19, 37), (24, 44), (33, 51), (8, 57))
-"""Pairs of the 68 landmarks: lips, corners of the mouth, lids, brow and eye, nose and lip, lip and chin."""
 
 
 class CoefficientLoss(nn.Module):
@@ -127,8 +118,6 @@ class CoefficientLoss(nn.Module):
         moved, moved_t = (torch.einsum("vck,nk->nvc", self.expression_basis, b) for b in (beta, beta_t))
         placed = pose_vertices(self.mean + shape + moved, pose)
         placed_t = pose_vertices(self.mean + shape_t + moved_t, pose_t)
-        one, other = torch.tensor(OPENINGS, device=placed.device).unbind(1)
-        gaps, gaps_t = (points[:, one, :2] - points[:, other, :2] for points in (placed, placed_t))
         ones = torch.ones(placed.shape[:2], device=placed.device)
         terms = CoefficientTerms(
             identity=point_loss(shape, shape_t, ones, beta=0.5),
@@ -136,7 +125,6 @@ class CoefficientLoss(nn.Module):
             action=(beta - beta_t).abs().mean(),
             posed=point_loss(placed, placed_t, ones, beta=1.0),
             landmark=point_loss(placed[:, :68, :2], placed_t[:, :68, :2], ones[:, :68], beta=1.0),
-            opening=point_loss(gaps, gaps_t, ones[:, :len(OPENINGS)], beta=0.5),
             albedo=torch.einsum("vck,nk->nvc", self.albedo_basis, tau - tau_t).abs().mean(),
             light=((gamma - gamma_t) @ self.directions.T).abs().mean(),
         )

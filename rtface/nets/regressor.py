@@ -1,4 +1,4 @@
-"""Coefficient regressor (all four papers, §4 of each): face crop, what hides it, and its 68 points → 239 numbers."""
+"""Coefficient regressor (all four papers, §4 of each): face crop, and what was hidden in it → 239 numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rtface.nets.encoder import PIXEL_MEAN, MobileEncoder, ResNetEncoder
 from rtface.nets.mobilenet import MobileNetConfig
 from rtface.nets.resnet import ResNetConfig
-from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, LANDMARKS, VECTOR_SIZE
+from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, VECTOR_SIZE
 
 HIDDEN: Final = 512
 
@@ -24,8 +24,6 @@ class RegressorConfig:
     size: int = 128
     mask: bool = True
     """Whether the network is told which pixels something hides, as a fourth channel; the papers' is not."""
-    points: bool = True
-    """Whether the network is told where the landmark network sees the 68 points; the papers' is not."""
 
     @classmethod
     def profile(cls, name: str) -> RegressorConfig:
@@ -57,8 +55,7 @@ class Regressor(nn.Module):
     """(N, 3, S, S) RGB 0..1 → (N, 239) float32 y = (α, β, τ, γ, pitch, yaw, roll, f, t_x, t_y) in crop px.
 
     With ``config.mask`` also (N, 1, S, S) float32, 1 where something hides the face, whether or not the crop was
-    completed there. With ``config.points`` also (N, 68, 3) float32: x and y in crop px, and how sure it is that the
-    point is not covered, 0..1.
+    completed there.
     """
 
     def __init__(self, config: RegressorConfig) -> None:
@@ -73,27 +70,14 @@ class Regressor(nn.Module):
         self.head = nn.Linear(features, VECTOR_SIZE)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
-        self.told = None
-        if config.points:
-            last = nn.Linear(HIDDEN, VECTOR_SIZE)  # starts at nothing: a regressor that was not told goes on from there
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-            self.told = nn.Sequential(nn.Linear(features + 3 * LANDMARKS, HIDDEN), nn.Hardswish(inplace=True), last)
         offset, spread = output_scale(config.size)
         self.offset: Tensor
         self.spread: Tensor
         self.register_buffer("offset", offset)
         self.register_buffer("spread", spread)
 
-    def forward(self, crops: Tensor, mask: Tensor | None = None, points: Tensor | None = None) -> Tensor:
+    def forward(self, crops: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.config.mask:
             assert mask is not None, "this network wants the mask of what hides the face"
             crops = torch.cat([crops, mask + PIXEL_MEAN], dim=1)  # 0 is "nothing hides it" behind the normalisation
-        features = self.encoder(crops)
-        out = self.head(features)
-        if self.told is not None:
-            assert points is not None, "this network wants the landmark network's points"
-            places = points[..., :2] * (4 / self.config.size) - 2
-            told = torch.cat([places, points[..., 2:] * 2 - 1], dim=2).flatten(1)
-            out = out + self.told(torch.cat([features, told.to(features.dtype)], dim=1))
-        return self.offset + self.spread * out.float()
+        return self.offset + self.spread * self.head(self.encoder(crops)).float()

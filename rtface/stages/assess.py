@@ -24,16 +24,12 @@ for _column, _name in enumerate(REGIONS):
     _WEIGHTS[list(REGION_LANDMARKS[_name]), _column] = 1 / len(REGION_LANDMARKS[_name])
 
 
-def assess(visibility: FloatArray, presence: FloatArray,
-           hidden: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+def assess(visibility: FloatArray, presence: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Landmark visibility (N, 68) 0..1 and presence (N,) 0..1 → regions (N, 6) and confidence (N,), float32 0..1.
 
-    hidden (N, 68) 0..1: what the mask says of the points, where there is one; a point is seen if both say so.
-    A region is seen as far as its landmarks are, on average. Confidence is the presence, halved for a face of which
-    nothing is seen.
+    visibility as :func:`rtface.stages.occlude.seen_points` gives it. A region is seen as far as its landmarks are, on
+    average. Confidence is the presence, halved for a face of which nothing is seen.
     """
-    if hidden is not None:
-        visibility = np.minimum(visibility, 1 - hidden)
     regions = np.clip(visibility @ _WEIGHTS, 0, 1).astype(np.float32)
     confidence = presence * (0.5 + 0.5 * visibility.mean(axis=1))
     return regions, np.clip(confidence, 0, 1).astype(np.float32)

@@ -79,6 +79,16 @@ def face_area(landmarks: FloatArray, size: int) -> np.ndarray[tuple[int, int, in
 _FAN: Final = np.array([(0, 1 + k, 1 + (k + 1) % _OUTLINE) for k in range(_OUTLINE)], np.int32)
 
 
+def seen_points(visibility: FloatArray, landmarks: FloatArray, occlusion: Occlusion | None) -> FloatArray:
+    """(N, 68) float32 0..1: a landmark is seen if the landmark network (visibility) and the mask both say so.
+
+    landmarks (N, 68, 2) frame px; occlusion: None when nobody looked.
+    """
+    if occlusion is None:
+        return visibility
+    return np.minimum(visibility, 1 - hidden_points(occlusion, landmarks))
+
+
 def hidden_points(occlusion: Occlusion, points: FloatArray) -> FloatArray:
     """How surely something is before points (N, P, 2) in frame px: (N, P) float32 0..1.
 

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 
 from rtface.errors import BackendError, ModelFileError
-from rtface.geometry import FloatArray, apply_affine, coefficients_in_frame
+from rtface.geometry import FloatArray, coefficients_in_frame
 from rtface.inference import Engine
 from rtface.stages.crop import crop_side
-from rtface.types import VECTOR_SIZE, Array, Coefficients, FaceCrops, Occlusion
+from rtface.types import VECTOR_SIZE, Coefficients, FaceCrops, Occlusion
 
 MIN_SCALE: Final = np.float32(0.05)
 """px per mm in the crop: a head is never smaller than a few pixels, nor turned inside out."""
@@ -23,8 +23,7 @@ class Regressor:
     def __init__(self, engine: Engine, basis: str) -> None:
         """engine: input crops (N, 3, S, S), output coefficients (N, 239) in crop px; basis: the model's identifier.
 
-        An engine with the input mask (N, 1, S, S) is told which pixels are hidden, one with the input points
-        (N, 68, 3) where the landmarks are: x and y in crop px, and their visibility 0..1.
+        An engine with the input mask (N, 1, S, S) is told which pixels are hidden.
 
         ModelFileError when the network was trained for another basis.
         """
@@ -33,25 +32,18 @@ class Regressor:
                                  f"train it again with: python -m rtface.train.regressor")
         self._engine = engine
         self._basis = basis
-        self._told = {tensor.name for tensor in engine.spec.inputs} & {"mask", "points"}
+        self._told = any(tensor.name == "mask" for tensor in engine.spec.inputs)
         self.size = crop_side(engine)
         """Side S of the crops in px."""
 
-    def regress(self, crops: FaceCrops, landmarks: Array, visibility: Array,
-                occlusion: Occlusion | None = None) -> Coefficients:
+    def regress(self, crops: FaceCrops, occlusion: Occlusion | None = None) -> Coefficients:
         """Coefficients of every crop in frame px; new arrays. BackendError when the network gives NaN.
 
-        landmarks (N, 68, 2) frame px and visibility (N, 68) of the same faces; occlusion: what hides them, completed
-        or not; None when nobody looked.
+        occlusion: what hides the same faces, completed or not; None when nobody looked.
         """
         vector = np.zeros((0, VECTOR_SIZE), np.float32)
         if len(crops):
-            told: dict[str, Array] = {}
-            if "mask" in self._told:
-                told["mask"] = resized_mask(occlusion, len(crops), self.size)
-            if "points" in self._told:
-                told["points"] = np.concatenate([apply_affine(crops.crop_from_frame, landmarks), visibility[..., None]],
-                                                axis=2).astype(np.float32)
+            told = {"mask": resized_mask(occlusion, len(crops), self.size)} if self._told else {}
             vector = self._engine.run(crops=crops.pixels, **told)["coefficients"]
             if not np.isfinite(vector).all():
                 raise BackendError(f"regressor: got coefficients that are not finite from {self._engine.backend}, "

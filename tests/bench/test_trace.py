@@ -113,7 +113,7 @@ def test_nvtx_ranges_have_the_stages_names_and_balance(monkeypatch: pytest.Monke
             assert depth >= 0
         assert depth == 0
     pushed = {name for kind, name, _ in fake.log if kind == "push"}
-    assert pushed == {"source", "detect", "track", "crop", "occlude", "regress", "smooth"}
+    assert pushed == {"source", "detect", "track", "crop", "occlude", "regress", "fit", "smooth"}
 
 
 def test_the_real_nvtx_takes_ranges_without_a_profiler() -> None:

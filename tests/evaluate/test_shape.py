@@ -11,6 +11,7 @@ from rtface.errors import InputError
 from rtface.evaluate import heatmaps, shape
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import SampleSet
+from rtface.evaluate.networks import NetworkOptions
 from rtface.evaluate.portraits import PX_PER_MM, SIDE, VIEWS, look
 from rtface.evaluate.scans import ORDERS, REGIONS, SEVEN, Templates, from_file_axes, make_scan
 from rtface.evaluate.shape_cases import Case, people_cases
@@ -135,8 +136,8 @@ def test_the_protocol_renders_a_scan_and_shows_the_worst(model: MorphableModel, 
     on_the_fine_surface = replace(model, mean=MorphableModel.load().mean[:len(model.mean)])
     pack = pack_with_a_scan(tmp_path / "pack", on_the_fine_surface, np.argsort(ORDERS[1]).tolist())
     engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], too_long_a_nose)}
-    report = evaluate("shape", EvaluateOptions(data=pack, sets=("james",), sheet_all=tmp_path / "private"),
-                      engines=engines)
+    report = evaluate("shape", EvaluateOptions(data=pack, sets=("james",), sheet_all=tmp_path / "private",
+                                               networks=NetworkOptions(fit=False)), engines=engines)
     whole = [line for line in report.results if line["group"] == "all"]
     assert [(line["glasses"], line["system"]) for line in whole] == [
         (False, "rtface"), (False, "mean face"), (True, "rtface"), (True, "mean face")]

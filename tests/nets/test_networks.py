@@ -45,9 +45,8 @@ def test_output_shapes_of_both_profiles(profile):
         assert out.maps.shape == (2, 68, config.size // 4, config.size // 4)
         side = RegressorConfig.profile(profile).size
         told = Regressor(RegressorConfig.profile(profile)).eval()
-        assert told(torch.rand(2, 3, side, side), torch.zeros(2, 1, side, side),
-                    torch.rand(2, 68, 3)).shape == (2, 239)
-        untold = Regressor(replace(RegressorConfig.profile(profile), mask=False, points=False)).eval()
+        assert told(torch.rand(2, 3, side, side), torch.zeros(2, 1, side, side)).shape == (2, 239)
+        untold = Regressor(replace(RegressorConfig.profile(profile), mask=False)).eval()
         assert untold(torch.rand(2, 3, side, side)).shape == (2, 239)
         found = Detector(DetectorNetConfig.profile(profile)).eval()(torch.rand(1, 3, 128, 192))
         cells = sum((128 // s) * (192 // s) for s in (8, 16, 32, 64))
@@ -90,8 +89,7 @@ def test_exported_networks_answer_like_their_modules_and_restore_them(tmp_path):
         net = _random(kind(config)).eval()
         path = export(config, net.state_dict(), tmp_path, profile="compact", training={}, **extra)
         assert path.name == f"{name}.compact.onnx.gz" and (tmp_path / f"{name}.compact.json").exists()
-        x = (torch.rand(*shape), (torch.rand(shape[0], 1, *shape[2:]) > 0.5).float(), 128 * torch.rand(3, 68, 3))
-        x = x if name == "regressor" else x[:1]
+        x = (torch.rand(*shape), (torch.rand(shape[0], 1, *shape[2:]) > 0.5).float())[:1 + (name == "regressor")]
         session = _session(path)
         got = session.run(None, {tensor.name: a.numpy() for tensor, a in zip(session.get_inputs(), x, strict=True)})
         with torch.no_grad():

@@ -24,11 +24,6 @@ def tracks_at(*faces: tuple[float, float, float]) -> FaceTracks:
                       landmarks, np.zeros(count, np.int32))
 
 
-def seen(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Landmarks (count, 68, 2) and their visibility, where they do not matter."""
-    return np.zeros((count, 68, 2), np.float32), np.ones((count, 68), np.float32)
-
-
 def test_crops_hold_the_face_in_the_middle() -> None:
     pixels = blobs.paint([(50, 60, 40, 0), (120, 50, 30, 1)])
     pixels.flags.writeable = False
@@ -45,7 +40,7 @@ def test_no_face_gives_empty_crops_and_coefficients() -> None:
     crops = crop_faces(Frame(blobs.paint([]), 0, 0.0), FaceTracks.empty(), 224)
     assert crops.pixels.shape == (0, 3, 224, 224)
     regressor = Regressor(blobs.engines()["regressor"], blobs.BASIS)
-    assert regressor.regress(crops, *seen(0)).to_vector().shape == (0, VECTOR_SIZE)
+    assert regressor.regress(crops).to_vector().shape == (0, VECTOR_SIZE)
 
 
 def test_coefficients_are_in_frame_pixels() -> None:
@@ -54,7 +49,7 @@ def test_coefficients_are_in_frame_pixels() -> None:
     frame = Frame(blobs.paint([(50, 60, 40, 0), (120, 50, 30, 1)]), 0, 0.0)
     crops = crop_faces(frame, tracks_at((50, 60, 40), (120, 50, 30)), regressor.size)
     crops.pixels.flags.writeable = False
-    coefficients = regressor.regress(crops, *seen(2))
+    coefficients = regressor.regress(crops)
     np.testing.assert_allclose(coefficients.translation, [[50, 60], [120, 50]], atol=0.7)
     np.testing.assert_allclose(coefficients.scale * 140, [40, 30], atol=1.2)
     assert coefficients.basis == blobs.BASIS and engine.calls == 1  # one batch for all faces
@@ -72,32 +67,13 @@ def test_a_regressor_that_wants_it_is_told_what_is_hidden() -> None:
     regressor = Regressor(FakeEngine(spec, regress), blobs.BASIS)
     eye = np.eye(2, 3, dtype=np.float32)[None]
     crops = FaceCrops(np.zeros((1, 3, 8, 8), np.float32), eye, np.zeros(1, np.int32))
-    regressor.regress(crops, *seen(1))
+    regressor.regress(crops)
     assert told[0].shape == (1, 1, 8, 8) and not told[0].any()  # nobody looked
     for side in (8, 4, 16):  # networks of other sizes see the same crop at another resolution
         mask = np.zeros((1, 1, side, side), np.float32)
         mask[..., side // 2:, :] = 1
-        regressor.regress(crops, *seen(1),
-                          Occlusion(np.zeros((1, 3, side, side), np.float32), mask, np.ones(1, np.float32), eye))
+        regressor.regress(crops, Occlusion(np.zeros((1, 3, side, side), np.float32), mask, np.ones(1, np.float32), eye))
         np.testing.assert_array_equal(told[-1][0, 0], np.repeat([[0.0], [1.0]], 4, axis=0) * np.ones(8))
-
-
-def test_a_regressor_that_wants_it_is_told_the_landmarks_in_its_crop() -> None:
-    told: list[np.ndarray] = []
-
-    def regress(crops: np.ndarray, points: np.ndarray) -> dict[str, np.ndarray]:
-        told.append(points)
-        return blobs.regress(crops)
-
-    spec = blobs._spec("regressor", [TensorSpec("crops", ("N", 3, 8, 8)), TensorSpec("points", ("N", 68, 3))],
-                       list(blobs.SPECS["regressor"].outputs))
-    shrink = np.array([[[0.5, 0, 1], [0, 0.5, 2]]], np.float32)
-    crops = FaceCrops(np.zeros((1, 3, 8, 8), np.float32), shrink, np.zeros(1, np.int32))
-    landmarks, visibility = seen(1)
-    landmarks[0, 5], visibility[0, 5] = (10, 20), 0.25
-    Regressor(FakeEngine(spec, regress), blobs.BASIS).regress(crops, landmarks, visibility)
-    np.testing.assert_allclose(told[0][0, 5], [6, 12, 0.25])
-    assert told[0].dtype == np.float32 and told[0].shape == (1, 68, 3)
 
 
 def test_weights_for_another_basis_are_refused() -> None:
@@ -111,7 +87,7 @@ def test_coefficients_that_are_not_finite_are_an_error() -> None:
     crops = FaceCrops(np.zeros((1, 3, 224, 224), np.float32), np.array([[[1, 0, 0], [0, 1, 0]]], np.float32),
                       np.zeros(1, np.int32))
     with pytest.raises(BackendError, match="not finite"):
-        Regressor(engine, blobs.BASIS).regress(crops, *seen(1))
+        Regressor(engine, blobs.BASIS).regress(crops)
 
 
 def test_regions_and_confidence_follow_visibility() -> None:

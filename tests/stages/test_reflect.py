@@ -7,7 +7,7 @@ import pytest
 
 from rtface.config import PipelineConfig, TrackerConfig
 from rtface.errors import InputError, ModelFileError
-from rtface.inference import EngineSpec, FakeEngine, TensorSpec
+from rtface.inference import EngineSpec, FakeEngine
 from rtface.mirror import LANDMARKS_68, Mirror
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
@@ -80,23 +80,6 @@ def test_masks_are_turned_with_their_pictures(mirror: Mirror) -> None:
     reflected_regressor(FakeEngine(spec, regress), mirror).run(crops=crops(), mask=mask)
     np.testing.assert_array_equal(seen[1][0], crops()[..., ::-1])
     np.testing.assert_array_equal(seen[1][1], mask[..., ::-1])
-
-
-def test_told_points_are_turned_with_their_pictures(mirror: Mirror) -> None:
-    seen = []
-    spec = EngineSpec("regressor", "compact", (*blobs.SPECS["landmarks"].inputs, TensorSpec("points", ("N", 68, 3))),
-                      blobs.SPECS["regressor"].outputs, basis=mirror.basis_id)
-
-    def regress(crops: np.ndarray, points: np.ndarray) -> Mapping[str, np.ndarray]:
-        seen.append(points)
-        return {"coefficients": np.zeros((len(crops), 239), np.float32)}
-
-    points = np.zeros((1, 68, 3), np.float32)
-    points[0, 36] = 30, 40, 0.5  # an eye's outer corner
-    reflected_regressor(FakeEngine(spec, regress), mirror).run(crops=crops()[:1], points=points)
-    np.testing.assert_array_equal(seen[0], points)
-    np.testing.assert_array_equal(seen[1][0, 45], [SIDE - 30, 40, 0.5])
-    assert points[0, 36, 0] == 30  # the caller's array is not touched
 
 
 def test_no_faces_and_a_wrong_basis(mirror: Mirror) -> None:

@@ -133,7 +133,7 @@ def test_duplicates_are_merged_into_the_older_face() -> None:
 def test_a_face_that_drifted_is_set_right_by_its_detection() -> None:
     def stubborn(crops: np.ndarray) -> dict[str, np.ndarray]:
         """Finds a face in the middle of any crop, and is as sure as its middle is filled."""
-        points = np.repeat((blobs.POINTS * [64, 77] + [32, 26])[None], len(crops), 0).astype(np.float32)
+        points = np.repeat((blobs.POINTS * [94.8, 114.1] + [16.6, -9.9])[None], len(crops), 0).astype(np.float32)
         share = np.array([(crop[0, 32:96, 32:96] > 0.9).mean() for crop in crops], np.float32)
         return {"landmarks": points, "presence": 0.4 + share, "visibility": np.ones((len(crops), 68), np.float32)}
 

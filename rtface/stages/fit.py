@@ -1,0 +1,104 @@
+"""Coefficients → coefficients whose mesh lies on the landmarks that are seen.
+
+The regressor says what a whole face is like, the landmark network where its points are; lips and lids are a few pixels
+that the second one sees better. Both measure pose and expression, so they are joined: maximum a posteriori, with what
+was regressed as the prior and the visible landmarks as observations. It is the fitting of morphable models to features
+(Blanz & Vetter, SIGGRAPH 1999), Gauss–Newton from the prior; each step is solved in the space of the landmarks, as in a
+Kalman filter: K = Λ Jᵀ (J Λ Jᵀ + Σ)⁻¹. Who somebody is stays as regressed: one picture's landmarks say little about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtface.config import FitConfig
+from rtface.geometry import FloatArray, angles_from_matrices, rotation_matrices
+from rtface.morphable import MorphableModel
+from rtface.types import EXPRESSION_SIZE, LANDMARKS, Coefficients
+
+GROUPS: Final = {"brow_mm": range(17, 27), "nose_mm": range(27, 36), "eye_mm": range(36, 48), "mouth_mm": range(48, 68)}
+"""Landmarks by the setting that tells how exact they are. The jaw's slide along the outline and are left out."""
+Doubles = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+_POSE: Final = 6
+
+
+class LandmarkFitter:
+    """Joins regressed coefficients with landmarks; keeps the few vertices that it needs."""
+
+    def __init__(self, model: MorphableModel, config: FitConfig | None = None) -> None:
+        self._config = config = config or FitConfig()
+        self._points = np.concatenate([np.array(rows) for rows in GROUPS.values()])
+        self._noise = np.concatenate([np.full(len(rows), getattr(config, name) ** 2) for name, rows in GROUPS.items()])
+        rows = model.landmarks68[self._points]
+        self._mean = model.mean[rows].astype(np.float64)
+        self._identity = model.identity_basis[rows].astype(np.float64)
+        self._expression = model.expression_basis[rows].astype(np.float64)
+        """(P, 3, 64)."""
+        self._prior = np.concatenate([[config.rotation_rad] * 3, [config.scale], [config.translation_mm] * 2,
+                                      [config.expression] * EXPRESSION_SIZE]).astype(np.float64) ** 2
+
+    def fit(self, coefficients: Coefficients, landmarks: FloatArray, visibility: FloatArray) -> Coefficients:
+        """coefficients and landmarks (N, 68, 2) in frame px, visibility (N, 68) 0..1 → new coefficients, frame px.
+
+        A landmark counts as far as it is visible. Identity, albedo and light stay; so does a face of which fewer than
+        ``least_points`` are seen.
+        """
+        assert landmarks.shape == (len(coefficients), LANDMARKS, 2) and visibility.shape == landmarks.shape[:2]
+        if not self._config.enabled or not len(coefficients):
+            return coefficients
+        fields = {name: getattr(coefficients, name).copy()
+                  for name in ("expression", "rotation", "scale", "translation")}
+        for k in range(len(coefficients)):
+            weight = visibility[k, self._points].astype(np.float64)
+            used = np.flatnonzero(weight > self._config.least_visibility)
+            if len(used) < self._config.least_points:
+                continue
+            neutral = self._mean[used] + self._identity[used] @ coefficients.identity[k].astype(np.float64)
+            fitted = self._face({name: values[k].astype(np.float64) for name, values in fields.items()}, neutral, used,
+                                landmarks[k, self._points[used]].astype(np.float64), self._noise[used] / weight[used])
+            for name, value in fitted.items():
+                fields[name][k] = value
+        return replace(coefficients, **fields)
+
+    def _face(self, prior: dict[str, Doubles], neutral: Doubles, used: IntArray, landmarks: Doubles,
+              noise: Doubles) -> dict[str, Doubles]:
+        """One face in float64: neutral points (P, 3) mm, landmarks (P, 2) px, their variances (P,) mm²."""
+        basis, noise = self._expression[used], np.repeat(noise, 2)
+        turn = rotation_matrices(prior["rotation"][None].astype(np.float32))[0].astype(np.float64)
+        scale, shift, expression = float(prior["scale"]), prior["translation"], prior["expression"]
+        offset = np.zeros(_POSE + EXPRESSION_SIZE)  # from the prior to where the problem is linearised
+        for _ in range(self._config.iterations):
+            at = (neutral + basis @ expression) @ turn.T
+            jacobian = np.zeros((len(used), 2, _POSE + EXPRESSION_SIZE))
+            jacobian[:, 0, 1], jacobian[:, 0, 2] = at[:, 2], -at[:, 1]  # mm per rad about x, y, z of the camera
+            jacobian[:, 1, 0], jacobian[:, 1, 2] = -at[:, 2], at[:, 0]
+            jacobian[:, :, 3] = at[:, :2]  # per log scale
+            jacobian[:, 0, 4] = jacobian[:, 1, 5] = 1.0
+            jacobian[:, :, _POSE:] = turn[:2] @ basis
+            flat = jacobian.reshape(2 * len(used), -1)
+            residual = ((landmarks - shift) / scale - at[:, :2]).reshape(-1) + flat @ offset
+            weighted = flat * self._prior
+            step = weighted.T @ np.linalg.solve(weighted @ flat.T + np.diag(noise), residual)
+            change, offset = step - offset, step
+            turn = _small_turn(change[:3]) @ turn
+            scale *= float(np.exp(np.clip(change[3], -0.3, 0.3)))
+            shift = shift + change[4:6] * scale
+            expression = expression + change[_POSE:]
+        angles = angles_from_matrices(turn[None].astype(np.float32))[0].astype(np.float64)
+        return {"expression": expression, "rotation": angles, "scale": np.asarray(scale), "translation": shift}
+
+
+def _small_turn(vector: Doubles) -> Doubles:
+    """(3, 3) rotation by a vector (3,) rad (Rodrigues)."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-9:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    matrix: Doubles = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return matrix
