@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,8 @@ def test_a_folder_without_networks_is_told(tmp_path: Path, command: str) -> None
 ])
 def test_samples_are_counted_over_phases(training: dict[str, Any], samples: int | None) -> None:
     assert samples_seen(EngineSpec("any", "compact", (), (), training=training)) == samples
+
+
+def test_what_is_told_of_the_training_names_no_place_on_somebodys_machine() -> None:
+    for path in sorted(WEIGHTS.glob("*.json")):
+        assert not re.search(r'"(/|[A-Z]:\\\\|~)', path.read_text(encoding="utf-8")), path.name

@@ -195,7 +195,7 @@ def phase(options: argparse.Namespace, steps: int) -> dict[str, Any]:
     batch = options.batch * parallel.count()
     return {"steps": steps, "batch": batch, "samples_seen": steps * batch, "lr": options.lr,
             "seed": options.seed, "device": options.device, "torch": torch.__version__, "commit": commit(),
-            "data": json.loads(described.read_text()) if described.exists() else str(options.data)}
+            "data": json.loads(described.read_text()) if described.exists() else options.data.name}
 
 
 def earlier_phases(init: Path | None) -> list[dict[str, Any]]:
