@@ -134,7 +134,7 @@ class FitConfig:
     scale: float = 0.05
     """Share of the scale."""
     translation_mm: float = 3.0
-    expression: float = 0.15
+    expression: float = 0.1
     """Of a full action."""
     brow_mm: float = 2.5
     nose_mm: float = 3.0
@@ -142,7 +142,7 @@ class FitConfig:
     mouth_mm: float = 2.0
     """Of landmarks that are surely visible; variances grow with the inverse of the visibility."""
     iterations: int = 1
-    least_visibility: float = 0.3
+    least_visibility: float = 0.6
     """Landmarks that are seen less do not count."""
     least_points: int = 12
     """Faces of which fewer are seen stay as regressed."""
