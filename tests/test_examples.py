@@ -22,7 +22,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 def clip(tmp_path_factory):
     path = tmp_path_factory.mktemp("media") / "clip.mp4"
     sink = VideoSink(path, fps=FPS)
-    for i, pixels in enumerate(demo_clip(0, frames=8, height=240, width=320)):
+    for i, pixels in enumerate(demo_clip(2, frames=8, height=240, width=320)):
         sink.write(pixels, i / FPS)
     sink.finish()
     return path
