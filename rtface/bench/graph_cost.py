@@ -35,17 +35,35 @@ class GraphCost:
         return self.flops / max(self.traffic_bytes, 1.0)
 
 
-def graph_cost(content: bytes, inputs: Mapping[str, Array]) -> GraphCost:
-    """content: an ONNX file; inputs: what it is run on, once, so that every tensor's real shape is known.
+def matrix_product(side: int) -> bytes:
+    """An ONNX file that multiplies two float32 matrices of a side: inputs a and b, output c.
 
-    BackendError without the package onnx, ModelFileError when ONNX Runtime cannot run the graph.
+    BackendError without the package onnx.
     """
+    onnx = _onnx()
+    kind, helper = onnx.TensorProto.FLOAT, onnx.helper
+    a, b, c = (helper.make_tensor_value_info(name, kind, [side, side]) for name in "abc")
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "product", [a, b], [c])
+    content: bytes = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)],
+                                       ir_version=10).SerializeToString()
+    return content
+
+
+def _onnx() -> Any:
     try:
         import onnx
     except ImportError as exc:
         raise BackendError(f"operations of a network: got {exc}, expected the package onnx; install it with: "
                            f"pip install 'rtface[bench]'") from exc
-    model = onnx.load_from_string(content)
+    return onnx
+
+
+def graph_cost(content: bytes, inputs: Mapping[str, Array]) -> GraphCost:
+    """content: an ONNX file; inputs: what it is run on, once, so that every tensor's real shape is known.
+
+    BackendError without the package onnx, ModelFileError when ONNX Runtime cannot run the graph.
+    """
+    model = _onnx().load_from_string(content)
     graph = model.graph
     weights = {tensor.name: tuple(int(d) for d in tensor.dims) for tensor in graph.initializer}
     ends = [value.name for value in (*graph.input, *graph.output) if value.name not in weights]

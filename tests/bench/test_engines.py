@@ -165,3 +165,10 @@ def test_the_command_measures_shipped_networks() -> None:
     assert two["gflop"] == pytest.approx(2 * one["gflop"]) and one["roofline_share"] > 0
     assert one["gflops"] == pytest.approx(one["gflop"] / (one["latency_ms"]["p50"] / 1e3), rel=1e-2)
     assert "roofline %" in result.stdout and Path("e.md").read_text().count("| regressor |") == 2
+
+
+def test_the_matrix_product_is_one() -> None:
+    session = onnxruntime.InferenceSession(matrix_product(3), providers=["CPUExecutionProvider"])
+    a, b = np.arange(9, dtype=np.float32).reshape(3, 3), np.eye(3, dtype=np.float32)[::-1]
+    (c,) = session.run(None, {"a": a, "b": np.ascontiguousarray(b)})
+    np.testing.assert_array_equal(c, a @ b)
