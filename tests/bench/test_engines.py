@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner
@@ -26,7 +27,7 @@ from rtface.bench.engines import (
     measure_peaks,
     usable_backends,
 )
-from rtface.bench.graph_cost import graph_cost
+from rtface.bench.graph_cost import graph_cost, matrix_product
 from rtface.cli import app
 from rtface.errors import BackendError, InputError, ModelFileError
 from rtface.inference import FakeEngine, read_spec, verify_weights
