@@ -93,17 +93,12 @@ def widened(stored: Tensor, own: Tensor) -> Tensor:
 def load_weights(path: Path, module: nn.Module, prefix: str = "", *, widen: bool = False) -> None:
     """Fill a module's parameters and buffers from an exported file, strictly.
 
-    widen: the module may have grown: convolutions that want more input channels than were stored do not see those
-    (weights 0) at first, and layers that were not stored stay as they are.
+    widen: convolutions may want more input channels than were stored; they do not see those (weights 0) at first.
     """
     stored = {t.name: numpy_helper.to_array(t) for t in read_model(path).graph.initializer}
     state: dict[str, Tensor] = {}
-    known_layers = any(prefix + name in stored for name in module.state_dict())
     for name, value in module.state_dict().items():
         if name.endswith("num_batches_tracked"):
-            state[name] = value
-            continue
-        if prefix + name not in stored and widen and known_layers:
             state[name] = value
             continue
         if prefix + name not in stored:

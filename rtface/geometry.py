@@ -39,6 +39,17 @@ def rotation_matrices(rotation: FloatArray) -> FloatArray:
     return np.stack(rows, axis=-1).reshape(-1, 3, 3)
 
 
+def rotation_about(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rotation matrix (3, 3) about a vector (3,) by its length in rad (Rodrigues' formula), float64."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-15:
+        return np.eye(3)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    rotation: NDArray[np.float64] = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    return rotation
+
+
 def angles_from_matrices(matrices: FloatArray) -> FloatArray:
     """(N, 3, 3) rotation matrices → (N, 3) rad pitch, yaw, roll; undoes :func:`rotation_matrices` for |yaw| < 90°."""
     m = np.asarray(matrices)

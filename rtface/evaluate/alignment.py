@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rtface.errors import InputError
 from rtface.evaluate.surface import Surface
+from rtface.geometry import rotation_about
 
 Doubles = NDArray[np.float64]
 ICP_STEPS: Final = 40
@@ -112,17 +113,6 @@ def _step(points: Doubles, foot: Doubles, scaled: bool) -> Similarity:
     turn, grown = change[:3] / reach, 1 + (float(change[6]) / reach if scaled else 0.0)
     rotation = rotation_about(turn)
     return Similarity(grown, rotation, middle + change[3:6] - grown * rotation @ middle)
-
-
-def rotation_about(vector: Doubles) -> Doubles:
-    """Rotation matrix (3, 3) about a vector (3,) by its length in rad (Rodrigues' formula)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-15:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    rotation: Doubles = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-    return rotation
 
 
 def bend(points: NDArray[Any], source: NDArray[Any], target: NDArray[Any], *, stiffness: float = 1.0) -> Doubles:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.config import FitConfig
-from rtface.geometry import FloatArray, angles_from_matrices, rotation_matrices
+from rtface.geometry import FloatArray, angles_from_matrices, rotation_about, rotation_matrices
 from rtface.morphable import MorphableModel
 from rtface.types import EXPRESSION_SIZE, LANDMARKS, Coefficients
 
@@ -85,20 +85,9 @@ class LandmarkFitter:
             weighted = flat * self._prior
             step = weighted.T @ np.linalg.solve(weighted @ flat.T + np.diag(noise), residual)
             change, offset = step - offset, step
-            turn = _small_turn(change[:3]) @ turn
+            turn = rotation_about(change[:3]) @ turn
             scale *= float(np.exp(np.clip(change[3], -0.3, 0.3)))
             shift = shift + change[4:6] * scale
             expression = expression + change[_POSE:]
         angles = angles_from_matrices(turn[None].astype(np.float32))[0].astype(np.float64)
         return {"expression": expression, "rotation": angles, "scale": np.asarray(scale), "translation": shift}
-
-
-def _small_turn(vector: Doubles) -> Doubles:
-    """(3, 3) rotation by a vector (3,) rad (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-9:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    matrix: Doubles = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
-    return matrix

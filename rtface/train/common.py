@@ -139,18 +139,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def initialise(module: nn.Module, path: Path, *, prefix: str = "", widen: bool = False) -> None:
     """Fill a module from a checkpoint's averaged weights or an exported .onnx.gz (``prefix`` of its names there).
 
-    widen: the module may have grown since: it may see more channels, which it does not use at first, and have further
-    layers, which stay as they are.
+    widen: the module may see more channels than the stored one did; it does not use them at first.
     """
     if path.name.endswith(".onnx.gz"):
         from build_engines.onnx_export import load_weights
         load_weights(path, module, prefix=prefix, widen=widen)
     else:
         state = load_checkpoint(path)["ema"]
-        own = module.state_dict()
-        if widen and (known := {name: value for name, value in state.items() if name in own}):
-            state = {**own, **widened_state(known, own)}
-        module.load_state_dict(state)
+        module.load_state_dict(widened_state(state, module.state_dict()) if widen else state)
 
 
 def widened_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

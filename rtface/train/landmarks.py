@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     shards = find_shards(options.data, "faces")
     net = LandmarkNet(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
-                      config=config, clip=20.0, widen=True)
+                      config=config, clip=20.0)
     mirror = Mirror(MorphableModel.load(level=0))
     stream = CropStream(shards, session.seed, config.size, negatives=NEGATIVES, mirror=mirror,
                         scenes=find_shards(options.scenes, "scenes") if options.scenes else (), close=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rtface.evaluate.alignment import Similarity, rotation_about
+from rtface.evaluate.alignment import Similarity
 from rtface.evaluate.scans import SEVEN, from_file_axes
+from rtface.geometry import rotation_about
 from rtface.morphable import MorphableModel
 from tests.evaluate.packs import PackWriter
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate.alignment import Similarity, bend, fit_similarity, fit_surface, rotation_about
+from rtface.evaluate.alignment import Similarity, bend, fit_similarity, fit_surface
 from rtface.evaluate.surface import Surface
+from rtface.geometry import rotation_about
 
 
 def bowl(steps: int = 24) -> tuple[np.ndarray, np.ndarray]:

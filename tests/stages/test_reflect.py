@@ -8,7 +8,7 @@ import pytest
 from rtface.config import PipelineConfig, TrackerConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.inference import EngineSpec, FakeEngine
-from rtface.mirror import LANDMARKS_68, Mirror
+from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
 from rtface.stages.reflect import ReflectedEngine, reflected_landmarks, reflected_regressor
@@ -117,4 +117,3 @@ def test_it_is_an_engine_for_any_network_of_pictures() -> None:
     twice = ReflectedEngine(engine, lambda out: {"mask": out["mask"][..., ::-1]})
     mask = crops()[:, :1]
     np.testing.assert_array_equal(twice.run(mask=mask)["mask"], mask)
-    assert len(LANDMARKS_68) == 68
