@@ -15,7 +15,7 @@ from rtface.inference.spec import EngineSpec
 from rtface.io.atomic import write_atomic
 
 Batch = tuple[int, int, int]
-DETECTOR_SIZES: Final = ((("coarse"), (64, 192, 256), (64, 256, 256)), (("fine"), (64, 384, 640), (64, 640, 640)))
+DETECTOR_SIZES: Final = ((("coarse"), (64, 192, 256), (64, 256, 256)), (("fine"), (64, 512, 832), (64, 832, 832)))
 """Least, best and greatest height and width of the detector's two looks (rtface.config.DetectorConfig)."""
 
 

@@ -27,7 +27,7 @@ from rtface.types import Array
 SEED: Final = 20
 COUNT: Final = 8
 """Faces; half of them have something before them."""
-SCENES: Final = ((360, 640, 640), (720, 540, 640), (270, 480, 256), (320, 240, 256))
+SCENES: Final = ((360, 640, 832), (720, 540, 832), (270, 480, 256), (320, 240, 256))
 """Frames for the detector: height, width, and the side that the longer one is brought to; two close-ups join them."""
 GROW_PX: Final = 3
 """Holes are this much larger than masks, as at run time at 128 px."""
@@ -72,7 +72,7 @@ def _frames(seed: int) -> tuple[FloatArray, ...]:
     scenes = SceneFactory(FaceFactory(), SynthConfig())
     rng = np.random.default_rng([seed, 1])
     frames = [(scenes.generate(rng, height, width).pixels, side) for height, width, side in SCENES]
-    frames += [(face.pixels, side) for face, side in zip(_faces(2, seed), (256, 640), strict=True)]
+    frames += [(face.pixels, side) for face, side in zip(_faces(2, seed), (256, 832), strict=True)]
     return tuple(letterbox(pixels, side)[0] for pixels, side in frames)
 
 

@@ -41,15 +41,15 @@ class DetectorConfig:
 
     long_side: int = 256
     """px; the frame's longer side is brought to it before the network sees it."""
-    fine_side: int = 640
+    fine_side: int = 832
     """px; a second look at this size finds small faces. 0: none; frames of about long_side skip it."""
-    fine_face_px: float = 80.0
+    fine_face_px: float = 104.0
     """Only faces up to this many input px count in the second look; the first one knows larger ones better."""
     min_score: float = 0.4
     """Detections below are no faces."""
     nms_iou: float = 0.4
     """Of two boxes that overlap more, the weaker one goes."""
-    min_face_px: float = 16.0
+    min_face_px: float = 10.0
     """Faces whose box is narrower or lower than this in the frame are left out."""
 
     def __post_init__(self) -> None:

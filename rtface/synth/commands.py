@@ -58,19 +58,25 @@ def write(
     clean: Annotated[bool, typer.Option("--clean/--no-clean", help="Store the twin without occluders too.")] = False,
     dense: Annotated[bool, typer.Option("--dense/--no-dense", help="Store parsing and contours too.")] = False,
     occluded: Annotated[float, typer.Option(help="Share of faces with something before them.")] = 0.55,
+    occluders: Annotated[list[str] | None, typer.Option(
+        "--occluder", help="Kind of thing to put before faces; may be repeated. Without: every kind.")] = None,
+    face_share: Annotated[tuple[float, float], typer.Option(
+        help="Smallest and largest face: longer side of the landmarks' box over the picture's side.")] = (0.36, 0.56),
     processes: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 2,
     seed: Seed = 0,
     backgrounds: Backgrounds = None,
 ) -> None:
     """Write a labelled data set for the trainers."""
     from rtface.errors import InputError
-    from rtface.synth.config import SynthConfig
+    from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
     from rtface.synth.shards import Kind
     from rtface.synth.shards import write as write_shards
 
     if kind not in ("faces", "scenes"):
         raise InputError(f"--kind: got {kind!r}, expected 'faces' or 'scenes'")
-    config = (SynthConfig(size=size, clean_twin=clean, dense=dense, occluder_rate=occluded) if kind == "faces"
+    config = (SynthConfig(size=size, clean_twin=clean, dense=dense, occluder_rate=occluded, face_share=face_share,
+                          occluder_kinds=tuple(occluders) if occluders else OCCLUDER_KINDS)
+              if kind == "faces"
               else SynthConfig(occluder_rate=0.4, profile_share=0.25))
     for done, total in write_shards(folder, count, kind=cast(Kind, kind), seed=seed, config=config,
                                     backgrounds=backgrounds, scene_size=(size, size), processes=processes):

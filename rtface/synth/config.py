@@ -47,6 +47,8 @@ class SynthConfig:
     def __post_init__(self) -> None:
         if self.size < 16:
             raise InputError(f"SynthConfig.size: got {self.size}, expected at least 16 px")
+        if not 0.05 <= self.face_share[0] <= self.face_share[1] <= 1.0:
+            raise InputError(f"SynthConfig.face_share: got {self.face_share}, expected two rising ones from 0.05 to 1")
         if not 1.0 <= self.supersample <= 4.0:
             raise InputError(f"SynthConfig.supersample: got {self.supersample}, expected 1 to 4")
         if not 0.0 <= self.occluder_rate <= 1.0:

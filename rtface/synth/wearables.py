@@ -67,15 +67,45 @@ def sunglasses(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     return _spectacles(rng, anchors, dark=True)
 
 
-def _drape(x: FloatArray, y: FloatArray, surface: FloatArray, reach_mm: float) -> FloatArray:
-    """z (R, C) mm of cloth over a grid x, y (R, C): the nearest-to-camera skin within reach, smoothed."""
+def _drape(x: FloatArray, y: FloatArray, surface: FloatArray, reach_mm: float, cells: int = 3) -> FloatArray:
+    """z (R, C) mm of cloth over a grid x, y (R, C): the nearest-to-camera skin within reach, smoothed over cells."""
     low, high = x.min() - reach_mm, x.max() + reach_mm
     front = surface[(surface[:, 2] < np.median(surface[:, 2]) + 40) & (surface[:, 0] > low) & (surface[:, 0] < high)]
     distance = (x.reshape(-1, 1) - front[None, :, 0]) ** 2 + (y.reshape(-1, 1) - front[None, :, 1]) ** 2
     z = np.where(distance < reach_mm**2, front[None, :, 2], np.inf).min(axis=1)
     nearest = front[np.argmin(distance, axis=1), 2] + np.sqrt(distance.min(axis=1))
     z = np.where(np.isfinite(z), z, nearest).reshape(x.shape).astype(np.float32)
-    return cv2.blur(cv2.erode(z, np.ones((3, 3), np.uint8)), (3, 3))
+    return cv2.blur(cv2.erode(z, np.ones((cells, cells), np.uint8)), (cells, cells))
+
+
+def _cloth_color(rng: np.random.Generator, skin: FloatArray) -> tuple[FloatArray, bool]:
+    """(3,) linear RGB of a mask, and whether such masks are plain: surgical blue, white, black, near the skin, any."""
+    style = rng.random()
+    if style < 0.2:
+        color, plain = np.array([0.35, 0.6, 0.8]) * rng.uniform(0.6, 1.1), True
+    elif style < 0.4:
+        color, plain = np.full(3, rng.uniform(0.6, 0.95)) + rng.normal(0, 0.02, 3), True
+    elif style < 0.52:
+        color, plain = np.full(3, rng.uniform(0.01, 0.05)), False
+    elif style < 0.7:  # rose, beige, brown: little but folds and rims tells it from skin
+        color, plain = skin * np.exp(rng.normal(0.25, 0.3) + rng.normal(0, 0.12, 3)), False
+    else:
+        color, plain = random_color(rng) ** 2.2, False
+    return np.clip(color, 0.005, 0.97).astype(np.float32), plain
+
+
+def _print(rng: np.random.Generator, places: FloatArray, color: FloatArray) -> FloatArray:
+    """(V, 3) linear RGB of cloth with a few printed figures; places (V, 2): −1..1 across, 0..1 down."""
+    color, ink = np.broadcast_to(color, (len(places), 3)).copy(), (random_color(rng) ** 2.2 * rng.uniform(0, 1))
+    for _ in range(int(rng.integers(1, 6))):
+        middle = rng.uniform((-0.6, 0.25), (0.6, 0.85))
+        for _ in range(int(rng.integers(1, 5))):  # a figure is some ellipses that overlap
+            part = middle + rng.normal(0, 0.05, 2)
+            inside = (((places - part) / rng.uniform(0.03, 0.14, 2)) ** 2).sum(axis=1) < 1
+            color[inside] = ink
+        if rng.random() < 0.3:
+            ink = random_color(rng) ** 2.2
+    return np.asarray(color, np.float32)
 
 
 def mask(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
@@ -83,23 +113,26 @@ def mask(rng: np.random.Generator, anchors: Anchors) -> list[Piece]:
     points = anchors.landmarks
     top = points[28 if rng.random() < 0.75 else 30, 1] + rng.uniform(-4, 6)
     bottom = points[8, 1] + rng.uniform(-4, 9)
-    rows, columns = 14, 25
+    rows, columns = 22, 41
     v, u = np.linspace(0, 1, rows)[:, None], np.linspace(-1, 1, columns)[None]
-    reach = rng.uniform(0.72, 0.98)
+    reach = rng.uniform(0.76, 1.06)
     jaw_right, jaw_left = points[2, 0] * (1 - v) + points[5, 0] * v, points[14, 0] * (1 - v) + points[11, 0] * v
     center = points[30, 0] * (1 - v) + points[8, 0] * v
     x = center + u * reach * np.where(u < 0, center - jaw_right, jaw_left - center)
     rim = top + (0.28 * abs(points[8, 1] - points[28, 1]) * u**2)
     y = rim * (1 - v) + (bottom - 6 * u**2) * v
-    z = _drape(x, y, anchors.surface, float(rng.uniform(5, 11))) - rng.uniform(1.5, 6)
+    z = _drape(x, y, anchors.surface, float(rng.uniform(5, 11)), 5) - rng.uniform(1.5, 6)
     if rng.random() < 0.6:  # pleats
         z += 1.2 * np.abs((v * rng.integers(3, 6)) % 1.0 - 0.5)
-    style = rng.random()  # surgical blue, plain white, black, anything
-    color = (np.array([0.35, 0.6, 0.8]) * rng.uniform(0.6, 1.1) if style < 0.25
-             else np.full(3, rng.uniform(0.6, 0.95)) + rng.normal(0, 0.02, 3) if style < 0.5
-             else np.full(3, rng.uniform(0.01, 0.05)) if style < 0.62 else random_color(rng) ** 2.2)
+    if rng.random() < 0.5:  # cloth that does not lie flat
+        waves = np.sin(rng.uniform(3, 9) * u + rng.uniform(2, 7) * v + rng.uniform(0, 6))
+        z -= rng.uniform(0.3, 1.2) * (1 + waves) * np.abs(u) ** float(rng.uniform(0, 1.5))
     shape = sheet(np.stack([x, y, z], -1))
-    cloth = Piece(shape, pattern(rng, shape, color.astype(np.float32), chance=0.0 if style < 0.5 else 0.3), 0.05)
+    color, plain = _cloth_color(rng, anchors.skin)
+    color = pattern(rng, shape, color, chance=0.0 if plain else 0.3)
+    if rng.random() < 0.3:
+        color = _print(rng, np.stack(np.broadcast_arrays(u, v), -1).reshape(-1, 2), color)
+    cloth = Piece(shape, color, 0.05)
     loops = []
     for column, ear in ((0, points[0]), (-1, points[16])):
         side = -1.0 if column == 0 else 1.0

@@ -80,7 +80,7 @@ def test_wrong_batches_are_told(text: str) -> None:
 def test_the_detector_has_a_profile_for_each_of_its_two_looks() -> None:
     coarse, fine = shapes(read_spec("detector", "compact"), (1, 4, 8))
     assert coarse["image"] == ((1, 3, 64, 64), (1, 3, 192, 256), (1, 3, 256, 256))
-    assert fine["image"] == ((1, 3, 64, 64), (1, 3, 384, 640), (1, 3, 640, 640))
+    assert fine["image"] == ((1, 3, 64, 64), (1, 3, 512, 832), (1, 3, 832, 832))
     (faces,) = shapes(read_spec("complete", "compact"), (1, 4, 8))
     assert faces.keys() == {"crops", "mask", "contour"} and faces["mask"][2] == (8, 1, 128, 128)
 

@@ -62,7 +62,7 @@ def test_boxes_come_back_in_frame_pixels(size: tuple[int, int]) -> None:
 def test_small_faces_and_weak_ones_are_left_out() -> None:
     frame = Frame(blobs.paint([(50, 60, 40, 0), (120, 40, 12, 1)]), 0, 0.0)
     engine = blobs.engines()["detector"]
-    assert len(FaceDetector(engine).detect(frame)) == 1
+    assert len(FaceDetector(engine, DetectorConfig(min_face_px=16)).detect(frame)) == 1
     assert len(FaceDetector(engine, DetectorConfig(min_face_px=5)).detect(frame)) == 2
     assert len(FaceDetector(engine, DetectorConfig(min_score=0.95)).detect(frame)) == 0
 
