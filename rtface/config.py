@@ -136,10 +136,14 @@ class FitConfig:
     translation_mm: float = 3.0
     expression: float = 0.1
     """Of a full action."""
-    brow_mm: float = 2.5
-    nose_mm: float = 3.0
+    eyelids: float = 0.3
+    jaw: float = 0.3
+    brows: float = 0.3
+    """The same for blinks, wide and squinting eyes, for the jaw's opening and for brows: the regressor is shy there."""
+    brow_mm: float = 1.5
+    nose_mm: float = 2.0
     eye_mm: float = 1.5
-    mouth_mm: float = 2.0
+    mouth_mm: float = 1.5
     """Of landmarks that are surely visible; variances grow with the inverse of the visibility."""
     iterations: int = 1
     least_visibility: float = 0.6
@@ -149,8 +153,8 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         _choice(self, "enabled", (True, False))
-        for name in ("rotation_rad", "scale", "translation_mm", "expression", "brow_mm", "nose_mm", "eye_mm",
-                     "mouth_mm"):
+        for name in ("rotation_rad", "scale", "translation_mm", "expression", "eyelids", "jaw", "brows", "brow_mm",
+                     "nose_mm", "eye_mm", "mouth_mm"):
             _number(self, name, 1e-6)
         _whole(self, "iterations", 1)
         _number(self, "least_visibility", 0.01, 1)

@@ -25,6 +25,17 @@ GROUPS: Final = {"brow_mm": range(17, 27), "nose_mm": range(27, 36), "eye_mm": r
 Doubles = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 _POSE: Final = 6
+ROUNDS: Final = 4
+"""At most so many times actions are added to those that are held at a bound."""
+
+
+def _freedom(config: FitConfig, action: str) -> float:
+    """Standard deviation of what the regressor says of an action."""
+    if action.startswith(("eyeBlink", "eyeWide", "eyeSquint")):
+        return config.eyelids
+    if action.startswith("brow"):
+        return config.brows
+    return config.jaw if action == "jawOpen" else config.expression
 
 
 class LandmarkFitter:
@@ -39,18 +50,26 @@ class LandmarkFitter:
         self._identity = model.identity_basis[rows].astype(np.float64)
         self._expression = model.expression_basis[rows].astype(np.float64)
         """(P, 3, 64)."""
+        self._model = model
+        self._least = model.expression_min.astype(np.float64)
         self._prior = np.concatenate([[config.rotation_rad] * 3, [config.scale], [config.translation_mm] * 2,
-                                      [config.expression] * EXPRESSION_SIZE]).astype(np.float64) ** 2
+                                      [_freedom(config, name) for name in model.expression_names]]) ** 2
 
     def fit(self, coefficients: Coefficients, landmarks: FloatArray, visibility: FloatArray) -> Coefficients:
         """coefficients and landmarks (N, 68, 2) in frame px, visibility (N, 68) 0..1 → new coefficients, frame px.
 
-        A landmark counts as far as it is visible. Identity, albedo and light stay; so does a face of which fewer than
-        ``least_points`` are seen.
+        A landmark counts as far as it is visible. Identity, albedo and light stay, and pose where fewer than
+        ``least_points`` are seen. Actions are kept within what they mean
+        (:meth:`rtface.morphable.MorphableModel.clip_expression`): one that ends at its bound leaves the rest to others.
         """
         assert landmarks.shape == (len(coefficients), LANDMARKS, 2) and visibility.shape == landmarks.shape[:2]
-        if not self._config.enabled or not len(coefficients):
+        if not len(coefficients):
             return coefficients
+        coefficients = replace(coefficients, expression=self._model.clip_expression(coefficients.expression,
+                                                                                    coefficients.identity))
+        if not self._config.enabled:
+            return coefficients
+        limits = self._model.expression_limits(coefficients.identity).astype(np.float64)
         fields = {name: getattr(coefficients, name).copy()
                   for name in ("expression", "rotation", "scale", "translation")}
         for k in range(len(coefficients)):
@@ -60,14 +79,15 @@ class LandmarkFitter:
                 continue
             neutral = self._mean[used] + self._identity[used] @ coefficients.identity[k].astype(np.float64)
             fitted = self._face({name: values[k].astype(np.float64) for name, values in fields.items()}, neutral, used,
-                                landmarks[k, self._points[used]].astype(np.float64), self._noise[used] / weight[used])
+                                landmarks[k, self._points[used]].astype(np.float64), self._noise[used] / weight[used],
+                                limits[k])
             for name, value in fitted.items():
                 fields[name][k] = value
         return replace(coefficients, **fields)
 
     def _face(self, prior: dict[str, Doubles], neutral: Doubles, used: IntArray, landmarks: Doubles,
-              noise: Doubles) -> dict[str, Doubles]:
-        """One face in float64: neutral points (P, 3) mm, landmarks (P, 2) px, their variances (P,) mm²."""
+              noise: Doubles, most: Doubles) -> dict[str, Doubles]:
+        """One face in float64: neutral points (P, 3) mm, landmarks (P, 2) px, their variances (P,) mm², most (64,)."""
         basis, noise = self._expression[used], np.repeat(noise, 2)
         turn = rotation_matrices(prior["rotation"][None].astype(np.float32))[0].astype(np.float64)
         scale, shift, expression = float(prior["scale"]), prior["translation"], prior["expression"]
@@ -82,12 +102,29 @@ class LandmarkFitter:
             jacobian[:, :, _POSE:] = turn[:2] @ basis
             flat = jacobian.reshape(2 * len(used), -1)
             residual = ((landmarks - shift) / scale - at[:, :2]).reshape(-1) + flat @ offset
-            weighted = flat * self._prior
-            step = weighted.T @ np.linalg.solve(weighted @ flat.T + np.diag(noise), residual)
+            start = expression - offset[_POSE:]  # the prior's
+            step = self._solve(flat, residual, noise, self._least - start, most - start)
             change, offset = step - offset, step
             turn = rotation_about(change[:3]) @ turn
             scale *= float(np.exp(np.clip(change[3], -0.3, 0.3)))
             shift = shift + change[4:6] * scale
-            expression = expression + change[_POSE:]
+            expression = start + offset[_POSE:]
         angles = angles_from_matrices(turn[None].astype(np.float32))[0].astype(np.float64)
         return {"expression": expression, "rotation": angles, "scale": np.asarray(scale), "translation": shift}
+
+    def _solve(self, flat: Doubles, residual: Doubles, noise: Doubles, low: Doubles, high: Doubles) -> Doubles:
+        """The likeliest step (70,) whose actions stay between low and high (64,): what passes a bound is held there."""
+        held = np.zeros(len(self._prior), np.bool_)
+        step = np.zeros(len(self._prior))
+        for _ in range(ROUNDS):
+            weighted = flat * np.where(held, 0.0, self._prior)
+            rest = residual - flat[:, held] @ step[held]
+            free = weighted.T @ np.linalg.solve(weighted @ flat.T + np.diag(noise), rest)
+            step = np.where(held, step, free)
+            actions = step[_POSE:]
+            beyond = ~held[_POSE:] & ((actions < low) | (actions > high))
+            step[_POSE:] = np.clip(actions, low, high)
+            if not beyond.any():
+                break
+            held[_POSE:] |= beyond
+        return step
