@@ -9,9 +9,10 @@ from typing import Protocol, Self, cast, get_args
 
 from rtface.config import Backend, Precision
 from rtface.errors import BackendError, InputError
-from rtface.inference.manifest import Flavour
+from rtface.inference.gpus import nvidia_gpus
+from rtface.inference.manifest import Flavour, compiled
 from rtface.inference.probe import PROBED, Choice, choose
-from rtface.inference.spec import EngineSpec, read_spec
+from rtface.inference.spec import EngineSpec, read_spec, shipped_specs
 from rtface.inference.threads import default_threads
 from rtface.paths import WEIGHTS
 from rtface.types import Array
@@ -74,8 +75,10 @@ def choose_backend(profile: str = "compact", *, backend: Backend = "auto", threa
     installed = available_backends()
     if backend == "auto":
         specs = [read_spec(name, profile, folder=folder) for name in _present(profile, folder) or [fallback]]
+        gpus = nvidia_gpus()
         return choose(installed, specs, threads=threads or default_threads(profile), precision=precision,
-                      open_on=lambda name, spec: _open(name, spec, threads, precision))
+                      open_on=lambda name, spec: _open(name, spec, threads, precision), gpus=gpus,
+                      compiled=_compiled(profile, folder, precision) if gpus else {})
     if backend not in _MODULES:
         raise BackendError(f"backend: got {backend!r}, which this version does not have; "
                            f"expected auto or one of {', '.join(_MODULES)} "
@@ -91,8 +94,8 @@ def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto
                 precision: Precision = "auto", folder: Path | None = None, rebuild: bool = False) -> Engine:
     """Load the network ``name`` and make it ready on a backend.
 
-    backend: ``auto`` takes the fastest CPU backend that is installed (:func:`choose_backend`); ``tensorrt`` and
-    ``rtx`` take a compiled engine (``python -m build_engines``).
+    backend: ``auto`` takes the fastest backend that is installed, of those for GPUs too where there is one
+    (:func:`choose_backend`); ``tensorrt`` and ``rtx`` take a compiled engine (``python -m build_engines``).
     threads: None takes 1 for compact networks, else one per physical core, at most 8.
     precision: ``auto`` lets the backend use bfloat16 where the CPU has it (OpenVINO only; ONNX Runtime always
     computes in float32) and float16 on a GPU (torch), ``f32`` pins float32,
@@ -111,6 +114,12 @@ def open_engine(name: str, profile: str = "compact", *, backend: Backend = "auto
 def _present(profile: str, folder: Path | None) -> list[str]:
     """Networks for a trial that the folder has."""
     return [name for name in PROBED if ((WEIGHTS if folder is None else folder) / f"{name}.{profile}.json").is_file()]
+
+
+def _compiled(profile: str, folder: Path | None, precision: Precision) -> dict[str, str]:
+    """See :func:`rtface.inference.manifest.compiled`, for all networks of a profile."""
+    specs = [spec for spec in shipped_specs(folder) if spec.profile == profile]
+    return compiled(specs, ("fp32",) if precision == "f32" else ("fp16", "fp32"))
 
 
 def _open(backend: str, spec: EngineSpec, threads: int | None, precision: Precision, rebuild: bool = False) -> Engine:

@@ -139,6 +139,26 @@ def find_engine(spec: EngineSpec, flavour: Flavour, *, version: str, capability:
                          + f"; build it here with: {command}")
 
 
+def compiled(specs: Sequence[EngineSpec], precisions: Sequence[str], folder: Path | None = None) -> dict[str, str]:
+    """Flavours of TensorRT of which every network has an engine, all made by one version for one kind of GPU.
+
+    Returns by flavour a digest that changes when one of them does. Whether they run here is not asked.
+    """
+    sets: dict[tuple[str, str, str], dict[str, str]] = {}
+    wanted = {(spec.name, spec.profile): spec.sha256 for spec in specs}
+    for found in manifests(engines() if folder is None else folder):
+        if found.precision in precisions and wanted.get((found.name, found.profile)) == found.weights_sha256:
+            one = sets.setdefault((found.flavour, found.version, found.sm), {})
+            one[found.path.stem] = found.engine_sha256
+            one[f"{found.name}.{found.profile}"] = ""
+    whole = {(flavour, *rest): one for (flavour, *rest), one in sets.items()
+             if wanted and all(f"{name}.{profile}" in one for name, profile in wanted)}
+    digests: dict[str, str] = {}
+    for (flavour, *_), one in sorted(whole.items()):
+        digests[flavour] = hashlib.sha256((digests.get(flavour, "") + repr(sorted(one.items()))).encode()).hexdigest()
+    return digests
+
+
 def verify_engine(manifest: Manifest) -> bytes:
     """Read an engine that nobody else could have written and compare its hash with the manifest's."""
     check_owner(manifest.path.parent, manifest.path, manifest.engine)

@@ -1,9 +1,12 @@
-"""``--backend auto``: which of the installed CPU backends is the fastest here.
+"""``--backend auto``: which of the installed backends is the fastest here.
 
 A short trial runs two networks of the chain on every installed backend in turns, and its times are kept in
 :func:`rtface.paths.cache` under a key of CPU, cores, threads, precision, package versions and networks: whatever
 changes one of them makes a new trial. Where one backend alone is installed there is nothing to try. One backend is
 taken for all networks: mixing them gains less than a second trial of every network costs (docs/backends.md).
+
+Where the driver knows an NVIDIA GPU, TensorRT takes part with the engines that were built for all networks, and torch;
+the key then has the GPUs, their driver and the engines too.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +36,10 @@ from rtface.paths import cache
 from rtface.types import Array
 
 PACKAGES: Final[Mapping[str, str]] = {"onnx": "onnxruntime", "openvino": "openvino"}
-"""Backends that are tried, and their packages; the first one is the default. Torch is never: on a CPU it is slower."""
+"""Backends that are tried on every machine, and their packages; the first one is the default."""
+GPU_PACKAGES: Final[Mapping[str, str]] = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx-cu13-bindings", "torch": "torch"}
+"""Those that are tried where there is a GPU. On a CPU torch is slower than the others, the rest does not run there."""
+_ALL: Final = {**PACKAGES, **GPU_PACKAGES}
 DEFAULT: Final = "onnx"
 PROBED: Final = ("landmarks", "segment")
 """Networks of the trial: the two kinds, picture → numbers and picture → picture, which every frame needs."""
@@ -50,7 +56,7 @@ BUSY: Final = 1.5
 STALE_S: Final = 86_400.0
 """A trial on a busy machine is kept for a day."""
 MAX_CACHE_BYTES: Final = 1 << 16
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Of the trial; another one makes all kept times void."""
 
 Call = Callable[[], object]
@@ -70,25 +76,37 @@ class Choice:
 
 
 def choose(installed: Sequence[str], specs: Sequence[EngineSpec], *, threads: int, precision: str,
-           open_on: Callable[[str, EngineSpec], Any]) -> Choice:
+           open_on: Callable[[str, EngineSpec], Any], gpus: Sequence[str] = (),
+           compiled: Mapping[str, str] | None = None) -> Choice:
     """The fastest of the installed backends for some networks.
 
     open_on(backend, spec): an engine, a context manager. No trial and no cache can make it fail: a backend that does
     not work is left out, and when none works the default is returned, whose error the caller then meets.
+    gpus: what :func:`.gpus.nvidia_gpus` found. compiled: what tells the engines of a flavour of TensorRT from others,
+    for flavours of which every network that may be opened has one.
     """
-    candidates = [name for name in PACKAGES if name in installed]
+    candidates, hint, compiled = [name for name in PACKAGES if name in installed], "", compiled or {}
+    if gpus and precision != "int8":
+        wanted = [name for name in GPU_PACKAGES if name in installed]
+        candidates += [name for name in wanted if name == "torch" or name in compiled]
+        hint = "".join(f"; {name} has no engines yet: python -m build_engines --all --flavour {name}"
+                       for name in wanted if name not in candidates)
+        if not wanted:
+            hint = f"; pip install 'rtface[gpu]' brings TensorRT for the {gpus[0]}"
     if len(candidates) < 2:
         other = "" if "openvino" in candidates else "; pip install 'rtface[openvino]' brings another one to try"
-        return Choice(candidates[0] if candidates else DEFAULT, f"the only CPU backend that is installed{other}", {})
+        return Choice(candidates[0] if candidates else DEFAULT, f"the only backend to try here{other}{hint}", {})
     key = {"trial": _VERSION, "cpu": processor_name(), "cores": physical_cores(), "threads": threads,
-           "precision": precision, "packages": {name: _version(PACKAGES[name]) for name in candidates},
-           "networks": {f"{spec.name}.{spec.profile}": spec.sha256 for spec in specs}}
+           "precision": precision, "packages": {name: _version(_ALL[name]) for name in candidates},
+           "networks": {f"{spec.name}.{spec.profile}": spec.sha256 for spec in specs}, "gpus": list(gpus),
+           "compiled": {name: compiled[name] for name in candidates if name in compiled}}
     kept = _read(key)
     if kept is None:
         kept = {**try_backends(candidates, specs, open_on), "measured": time.strftime("%Y-%m-%d")}
         if kept["times_ms"]:
             _write(key, kept)
-    return _decide(kept, [spec.name for spec in specs], threads)
+    choice = _decide(kept, [spec.name for spec in specs], threads)
+    return replace(choice, reason=choice.reason + hint)
 
 
 def _decide(kept: Mapping[str, Any], names: Sequence[str], threads: int) -> Choice:
@@ -178,8 +196,8 @@ def _read(key: Mapping[str, Any]) -> Mapping[str, Any] | None:
             age_s = time.time() - os.fstat(file.fileno()).st_mtime
         times, failures = stored["times_ms"], stored["failures"]
         sound = (stored["key"] == key and stored["busy"] in (False, True) and not (stored["busy"] and age_s > STALE_S)
-                 and isinstance(stored["measured"], str) and times.keys() <= PACKAGES.keys()
-                 and times and failures.keys() <= PACKAGES.keys()
+                 and isinstance(stored["measured"], str) and times.keys() <= _ALL.keys()
+                 and times and failures.keys() <= _ALL.keys()
                  and all(type(ms) in (int, float) and 0 < ms < math.inf for ms in times.values())
                  and all(isinstance(why, str) for why in failures.values()))
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):  # RuntimeError: no home, too deep

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rtface import paths
 from rtface.errors import ModelFileError
-from rtface.inference.manifest import build_command, find_engine, read_manifest, runs_on
+from rtface.inference.manifest import build_command, compiled, find_engine, read_manifest, runs_on
 from rtface.paths import WEIGHTS
 from tests.inference.engine_files import SPEC, write_engine
 
@@ -46,6 +47,23 @@ def test_engines_lie_in_the_checkout_or_in_the_cache(tmp_path: Path, monkeypatch
     (tmp_path / "engines").mkdir()
     (tmp_path / "engines" / "README.md").write_text("")
     assert paths.engines() == tmp_path / "engines"
+
+
+def test_a_flavour_is_compiled_when_one_set_has_every_network(tmp_path: Path) -> None:
+    specs, precisions = (SPEC, replace(SPEC, name="other")), ("fp16", "fp32")
+    write_engine(tmp_path)
+    write_engine(tmp_path, name="other", sm="sm89")  # for another GPU: no set
+    write_engine(tmp_path, name="other", weights="cd" * 32)  # of other weights
+    assert compiled(specs, precisions, tmp_path) == {} and compiled((), precisions, tmp_path) == {}
+    write_engine(tmp_path, name="other", precision="fp32")
+    first = compiled(specs, precisions, tmp_path)
+    assert first.keys() == {"tensorrt"} and compiled(specs, precisions, tmp_path) == first
+    assert compiled(specs, ("fp32",), tmp_path) == {}
+    write_engine(tmp_path, name="other", sm="sm86", more=1)
+    assert compiled(specs, precisions, tmp_path) != first, "another engine, another trial"
+    for name in ("tiny", "other"):
+        write_engine(tmp_path, name=name, flavour="rtx", sm="any")
+    assert compiled(specs, precisions, tmp_path).keys() == {"tensorrt", "rtx"}
 
 
 @pytest.mark.parametrize(("sm", "capability", "runs"), [

@@ -106,7 +106,7 @@ def test_a_trial_on_a_busy_machine_is_said_to_be_one_and_kept_for_a_day() -> Non
 def test_one_backend_alone_needs_no_trial() -> None:
     trial = Trial()
     choice = chosen(trial, ("onnx",))
-    assert choice.backend == "onnx" and "only CPU backend" in choice.reason and "rtface[openvino]" in choice.reason
+    assert choice.backend == "onnx" and "only backend to try" in choice.reason and "rtface[openvino]" in choice.reason
     assert chosen(trial, ("openvino",)).backend == "openvino"
     assert chosen(trial, ("torch", "openvino")).backend == "openvino"
     assert chosen(trial, ()).backend == "onnx"
@@ -238,3 +238,65 @@ def test_the_shipped_networks_are_tried_in_well_under_a_second() -> None:
 def test_an_asked_for_backend_is_not_argued_with() -> None:
     choice = choose_backend(backend="onnx")
     assert choice == Choice("onnx", "asked for", {}) and not paths.cache().exists()
+
+
+L4, BUILT = ("NVIDIA L4, driver 580.65",), {"tensorrt": "a1"}
+EVERYTHING = ("onnx", "openvino", "torch", "tensorrt", "rtx")
+
+
+def on_a_gpu(trial: Trial, installed: tuple[str, ...] = EVERYTHING, gpus: tuple[str, ...] = L4,
+             compiled: dict[str, str] = BUILT, precision: str = "auto") -> Choice:
+    return choose(installed, SPECS, threads=1, precision=precision, open_on=trial, gpus=gpus, compiled=compiled)
+
+
+def test_a_gpu_brings_torch_and_compiled_engines_into_the_trial() -> None:
+    trial = Trial(onnx=1.2, openvino=1.0, torch=0.6, tensorrt=0.2, rtx=BackendError("never"))
+    choice = on_a_gpu(trial)
+    assert choice.backend == "tensorrt" and choice.times_ms.keys() == {"onnx", "openvino", "torch", "tensorrt"}
+    assert "rtx has no engines yet: python -m build_engines --all --flavour rtx" in choice.reason
+    assert on_a_gpu(trial) == choice and trial.opened == 4
+    assert on_a_gpu(trial, compiled={}).backend == "torch"
+
+
+def test_new_engines_or_another_gpu_are_another_trial() -> None:
+    trial = Trial(onnx=0.5, tensorrt=0.1)
+    installed = ("onnx", "tensorrt")
+    assert on_a_gpu(trial, installed, compiled={}).backend == "onnx" and trial.opened == 0
+    on_a_gpu(trial, installed)
+    on_a_gpu(trial, installed, compiled={"tensorrt": "b2"})
+    on_a_gpu(trial, installed, gpus=("NVIDIA H200, driver 1",))
+    assert trial.opened == 6
+
+
+def test_what_is_for_gpus_is_left_alone_without_one_and_for_int8() -> None:
+    trial = Trial(onnx=1.0, openvino=0.2)
+    assert on_a_gpu(trial, gpus=()).backend == "openvino"
+    choice = on_a_gpu(trial, precision="int8")
+    assert choice.backend == "openvino" and "engines" not in choice.reason
+    assert "pip install 'rtface[gpu]'" in on_a_gpu(trial, ("onnx",)).reason
+
+
+def test_an_engine_that_does_not_run_here_is_named_and_left_out() -> None:
+    choice = on_a_gpu(Trial(onnx=1.0, openvino=0.9, torch=BackendError("torch: no kernel"),
+                            tensorrt=BackendError("engine of eyes: got none for this GPU")))
+    assert choice.backend in BOTH and "tensorrt does not work here: engine of eyes" in choice.reason
+
+
+def test_choosing_looks_for_gpus_and_for_engines_of_every_network(monkeypatch: pytest.MonkeyPatch,
+                                                                 tmp_path: Path) -> None:
+    """The whole way but the GPU: shipped networks, an engine for each of them but one, then for all."""
+    from rtface.inference import engine, shipped_specs
+    from tests.inference.engine_files import write_engine
+
+    monkeypatch.setenv("RTFACE_ENGINES", str(tmp_path))
+    monkeypatch.setattr(engine, "nvidia_gpus", lambda: L4)
+    monkeypatch.setattr(engine, "available_backends", lambda: ("onnx", "tensorrt"))
+    specs = [spec for spec in shipped_specs() if spec.profile == "compact"]
+    for spec in specs[1:]:
+        write_engine(tmp_path, name=spec.name, weights=spec.sha256)
+    assert "tensorrt has no engines yet" in choose_backend().reason
+    write_engine(tmp_path, name=specs[0].name, weights=specs[0].sha256)
+    opened: list[str] = []
+    monkeypatch.setattr(engine, "_open", lambda backend, spec, threads, precision: opened.append(backend)
+                        or FakeEngine(spec, lambda **inputs: dict(spec.empty_outputs({"N": 1}))))
+    assert choose_backend().times_ms.keys() == {"onnx", "tensorrt"} and opened.count("tensorrt") == 2
