@@ -49,6 +49,9 @@ MOODS = (
     {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "cheekSquintLeft": 0.5, "cheekSquintRight": 0.5},
     {"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0, "jawOpen": 0.25, "cheekSquintLeft": 0.8, "cheekSquintRight": 0.8,
      "mouthUpperUpLeft": 0.3, "mouthUpperUpRight": 0.3, "eyeSquintLeft": 0.5, "eyeSquintRight": 0.5},
+    {"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0, "mouthStretchLeft": 0.5, "mouthStretchRight": 0.5, "jawOpen": 0.12,
+     "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5, "mouthLowerDownLeft": 0.3, "mouthLowerDownRight": 0.3,
+     "cheekSquintLeft": 0.6, "cheekSquintRight": 0.6, "eyeSquintLeft": 0.3, "eyeSquintRight": 0.3},
     {"mouthFrownLeft": 0.8, "mouthFrownRight": 0.8, "browInnerUp": 0.7, "mouthShrugLower": 0.4},
     {"browDownLeft": 0.9, "browDownRight": 0.9, "eyeSquintLeft": 0.4, "eyeSquintRight": 0.4, "noseSneerLeft": 0.5,
      "noseSneerRight": 0.5, "mouthPressLeft": 0.4, "mouthPressRight": 0.4},
@@ -98,10 +101,11 @@ def sample_expression(rng: np.random.Generator, model: MorphableModel, identity:
     if kind < 0.85:
         if rng.random() < 0.5:
             add(SPEECH[rng.integers(len(SPEECH))], float(rng.uniform(0.2, 1.2)))
-        if rng.random() < 0.55:
-            # people who are photographed smile
-            mood = MOODS[rng.integers(2) if rng.random() < 0.35 else rng.integers(len(MOODS))]
-            add(mood, float(rng.beta(1.5, 2.0)) * 1.1)
+        if rng.random() < 0.8:
+            # people who are photographed smile, and broadly
+            smiles = rng.random() < 0.65
+            add(MOODS[rng.integers(3) if smiles else rng.integers(3, len(MOODS))],
+                float(rng.beta(2.0, 1.1) * 1.2 if smiles else rng.beta(1.5, 2.0) * 1.1))
         for name in rng.choice(list(index), int(rng.integers(0, 7)), replace=False):
             if not str(name).startswith(("eyeLook", "eyeBlink")):
                 expression[index[str(name)]] += float(rng.beta(1.2, 2.5))
@@ -114,11 +118,11 @@ def sample_expression(rng: np.random.Generator, model: MorphableModel, identity:
         expression[index[f"eyeLookDown{side}"]] = max(0.0, gaze[1])
     limits = model.expression_limits(identity[None])[0]
     blink = rng.random()
-    if blink < 0.22:
+    if blink < 0.16:
         for side in ("Left", "Right"):
             k = index[f"eyeBlink{side}"]
-            expression[k] = limits[k] * (float(rng.uniform(0.9, 1.0)) if blink < 0.1 else float(rng.uniform(0.1, 0.9)))
-    elif blink < 0.26:
+            expression[k] = limits[k] * (float(rng.uniform(0.9, 1.0)) if blink < 0.08 else float(rng.uniform(0.1, 0.9)))
+    elif blink < 0.2:
         k = index[f"eyeBlink{rng.choice(['Left', 'Right'])}"]
         expression[k] = limits[k]
     return np.clip(expression, model.expression_min, limits).astype(np.float32)

@@ -138,6 +138,18 @@ def test_occluders_appear_at_the_configured_rate(factory):
     assert min(share) > 0.5 * max(share)
 
 
+def test_mouths_are_as_wide_and_eyes_as_open_as_those_of_people_who_are_photographed(factory):
+    """Real portraits: mouths 51 to 83 % of the distance of the outer eye corners wide (5 to 95 % of people)."""
+    model, drawn = factory.model, rng(0)
+    identity = np.zeros(80, np.float32)
+    expressions = np.stack([sample_expression(drawn, model, identity) for _ in range(600)])
+    points = model.vertices(identity[None].repeat(600, axis=0), expressions)[:, model.landmarks68]
+    eyes = np.linalg.norm(points[:, 36] - points[:, 45], axis=1)
+    width, opening = (np.linalg.norm(points[:, a] - points[:, b], axis=1) / eyes for a, b in ((48, 54), (38, 40)))
+    assert np.quantile(width, 0.05) < 0.55 and 0.58 < np.median(width) < 0.68 and np.quantile(width, 0.95) > 0.74
+    assert 0.05 < (opening < 0.02).mean() < 0.2  # blinks
+
+
 def test_expressions_stay_within_the_persons_limits(factory):
     model = factory.model
     for seed in range(50):
