@@ -18,10 +18,10 @@ HIDDEN: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class LandmarkNetConfig:
-    """``compact`` is MobileNetV3-small at 128 px, ``paper`` MobileNetV3-large at 224 px."""
+    """``compact`` is MobileNetV3-small at 192 px, ``paper`` MobileNetV3-large at 224 px."""
 
     trunk: MobileNetConfig = field(default_factory=lambda: MobileNetConfig("small"))
-    size: int = 128
+    size: int = 192
     maps: int = 64
     """Channels of the features that heat maps are made from, at a quarter of the crop's side."""
 

@@ -114,17 +114,16 @@ class LandmarkFitter:
 
     def _solve(self, flat: Doubles, residual: Doubles, noise: Doubles, low: Doubles, high: Doubles) -> Doubles:
         """The likeliest step (70,) whose actions stay between low and high (64,): what passes a bound is held there."""
-        held = np.zeros(len(self._prior), np.bool_)
-        step = np.zeros(len(self._prior))
+        weighted = flat.T / noise
+        precision, wanted = weighted @ flat + np.diag(1 / self._prior), weighted @ residual
+        free, step = np.ones(len(self._prior), np.bool_), np.zeros(len(self._prior))
         for _ in range(ROUNDS):
-            weighted = flat * np.where(held, 0.0, self._prior)
-            rest = residual - flat[:, held] @ step[held]
-            free = weighted.T @ np.linalg.solve(weighted @ flat.T + np.diag(noise), rest)
-            step = np.where(held, step, free)
+            rest = wanted[free] - precision[np.ix_(free, ~free)] @ step[~free]
+            step[free] = np.linalg.solve(precision[np.ix_(free, free)], rest)
             actions = step[_POSE:]
-            beyond = ~held[_POSE:] & ((actions < low) | (actions > high))
+            beyond = free[_POSE:] & ((actions < low) | (actions > high))
             step[_POSE:] = np.clip(actions, low, high)
             if not beyond.any():
                 break
-            held[_POSE:] |= beyond
+            free[_POSE:] &= ~beyond
         return step
