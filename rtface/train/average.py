@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 from torch import Tensor
 
+from rtface.contours import PARSING
 from rtface.errors import ModelFileError
 from rtface.morphable import MorphableModel
 from rtface.train import common
 
-NAMES: Final = ("detector", "landmarks", "regressor", "segment", "contour", "complete")
+NAMES: Final = ("detector", "landmarks", "regressor", "segment", "parse", "contour", "complete")
 
 
 def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -47,7 +49,7 @@ def training_of(paths: Sequence[Path], name: str) -> dict[str, Any]:
     """What the json says about the training of an average."""
     meta = json.loads(common.load_checkpoint(paths[-1])["meta"])
     phases = [*meta.get("phases", []), *([meta["phase"]] if "phase" in meta else [])]
-    if phases:
+    if phases and len(paths) > 1:
         phases[-1]["note"] = f"the weights are the mean of {len(paths)} checkpoints, this phase's end the last of them"
     return {"command": f"python -m rtface.train.{name}; python -m rtface.train.average", "phases": phases,
             "samples_seen": sum(int(p.get("samples_seen", 0)) for p in phases)}
@@ -75,11 +77,15 @@ def main(arguments: list[str] | None = None) -> None:
                      "landmarks": (LandmarkNetConfig, onnx_export.export_landmarks),
                      "regressor": (RegressorConfig, onnx_export.export_regressor),
                      "segment": (SegmentNetConfig, onnx_export.export_segment),
+                     "parse": (SegmentNetConfig, onnx_export.export_segment),
                      "contour": (ContourNetConfig, onnx_export.export_contour),
                      "complete": (CompletionNetConfig, onnx_export.export_complete)}[options.name]
-    basis = {"basis": MorphableModel.load(level=0).basis_id} if options.name == "regressor" else {}
-    path = cast(Any, write)(cast(Any, config).profile(options.profile), state, options.export,
-                            profile=options.profile, training=training, **basis)
+    chosen, more = cast(Any, config).profile(options.profile), {}
+    if options.name == "regressor":
+        more = {"basis": MorphableModel.load(level=0).basis_id}
+    elif options.name == "parse":
+        chosen, more = replace(chosen, classes=len(PARSING)), {"name": "parse"}
+    path = cast(Any, write)(chosen, state, options.export, profile=options.profile, training=training, **more)
     print(path)
 
 
