@@ -81,7 +81,7 @@ def _random(module):
 
 def test_exported_networks_answer_like_their_modules_and_restore_them(tmp_path):
     cases = [("landmarks", LandmarkNet, LandmarkNetConfig(), onnx_export.export_landmarks, {},
-              (3, 3, 128, 128), "net."),
+              (3, 3, 192, 192), "net."),
              ("regressor", Regressor, RegressorConfig(), onnx_export.export_regressor, {"basis": "b"},
               (3, 3, 128, 128), ""),
              ("detector", Detector, DetectorNetConfig(), onnx_export.export_detector, {}, (1, 3, 128, 320), "net.")]

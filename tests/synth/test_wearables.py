@@ -58,7 +58,7 @@ def test_the_command_draws_the_asked_kinds_at_the_asked_size(tmp_path):
         kinds = {kind for drawn in shard["kinds"] for kind in str(drawn).split(",") if kind}
         sides = np.ptp(shard["landmarks"], axis=1).max(axis=1)
     assert kinds == {"cup"}
-    assert np.allclose(sides / 64, 0.61, atol=0.06)
+    assert 0.5 < sides.mean() / 64 < 0.8  # of 0.6 to 0.62 from afar, more from near
 
 
 @pytest.mark.parametrize(("options", "message"), [
