@@ -75,8 +75,8 @@ def degrade(rng: np.random.Generator, pixels: ByteArray, *, patches: bool = True
         pixels = np.repeat(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
     if rng.random() < 0.2:
         pixels = cv2.GaussianBlur(pixels, (0, 0), float(rng.uniform(0.3, 0.012 * size)))
-    if rng.random() < 0.15:
-        small = max(12, int(size * rng.uniform(0.2, 0.7)))
+    if rng.random() < 0.25:  # faces far away are a dozen px high
+        small = max(12, int(size * np.exp(rng.uniform(np.log(0.08), np.log(0.7)))))
         pixels = cv2.resize(cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA), (size, size),
                             interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.25:
