@@ -65,7 +65,8 @@ GESTURES: Final = {
 }
 """Gestures by name; each is varied when it is drawn."""
 _OFTEN: Final = {"cheek rest": 3.0, "chin on the fist": 2.0, "thinking": 1.5}
-_ODDS: Final = np.array([_OFTEN.get(name, 1.0) for name in GESTURES]) / sum(_OFTEN.get(name, 1.0) for name in GESTURES)
+_WEIGHTS: Final = np.array([_OFTEN.get(name, 1.0) for name in GESTURES])
+_ODDS: Final = _WEIGHTS / _WEIGHTS.sum()
 """People who are photographed lean on their hands."""
 
 
