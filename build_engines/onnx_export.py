@@ -82,19 +82,8 @@ def read_model(path: Path) -> onnx.ModelProto:
         raise ModelFileError(f"{path}: got {exc}, expected a file written by a trainer's --export") from exc
 
 
-def widened(stored: Tensor, own: Tensor) -> Tensor:
-    """``stored`` in the shape of ``own``, a convolution's further input channels filled with zeros."""
-    if stored.ndim == own.ndim == 4 and stored.shape[1] < own.shape[1]:
-        more = own.new_zeros(stored.shape[0], own.shape[1] - stored.shape[1], *stored.shape[2:])
-        stored = torch.cat([stored, more], dim=1)
-    return stored.reshape(own.shape) if stored.numel() == own.numel() else stored
-
-
-def load_weights(path: Path, module: nn.Module, prefix: str = "", *, widen: bool = False) -> None:
-    """Fill a module's parameters and buffers from an exported file, strictly.
-
-    widen: convolutions may want more input channels than were stored; they do not see those (weights 0) at first.
-    """
+def stored_state(path: Path, module: nn.Module, prefix: str = "") -> dict[str, Tensor]:
+    """The state of an exported file under the module's names, in the shapes in which it was stored."""
     stored = {t.name: numpy_helper.to_array(t) for t in read_model(path).graph.initializer}
     state: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
@@ -104,9 +93,15 @@ def load_weights(path: Path, module: nn.Module, prefix: str = "", *, widen: bool
         if prefix + name not in stored:
             raise ModelFileError(f"{path}: got no weight named {prefix + name}, expected every weight of "
                                  f"{type(module).__name__}; the file belongs to another network or profile")
-        known = torch.from_numpy(np.array(stored[prefix + name], np.float32))
-        state[name] = widened(known, value) if widen else known.reshape(value.shape)
-    module.load_state_dict(state)
+        state[name] = torch.from_numpy(np.array(stored[prefix + name], np.float32))
+    return state
+
+
+def load_weights(path: Path, module: nn.Module, prefix: str = "") -> None:
+    """Fill a module's parameters and buffers from an exported file, strictly."""
+    own = module.state_dict()
+    module.load_state_dict({name: value.reshape(own[name].shape)
+                            for name, value in stored_state(path, module, prefix).items()})
 
 
 def describe(path: Path, *, name: str, profile: str, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]],

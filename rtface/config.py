@@ -74,7 +74,11 @@ class TrackerConfig:
     interval_frames: int = 30
     """The detector runs at least every so many frames."""
     search_frames: int = 5
-    """The detector runs every so many frames while fewer faces than wanted are followed (each one without any)."""
+    """The detector runs every so many frames while a face is missing that was lost less than forget_s ago (each one
+    while there is none)."""
+    glance_frames: int = 2
+    """While fewer faces than wanted are followed and none is missing, a part of the frame is looked at every so many
+    frames (:meth:`rtface.stages.detect.FaceDetector.glance`)."""
     match_overlap: float = 0.5
     """A detection that shares more than this part of the smaller box with a followed face is that face."""
     refit_iou: float = 0.5
@@ -90,7 +94,7 @@ class TrackerConfig:
     """Near means: centres are closer than this share of the face's size, for each second lost one share more."""
 
     def __post_init__(self) -> None:
-        for name in ("faces", "interval_frames", "search_frames"):
+        for name in ("faces", "interval_frames", "search_frames", "glance_frames"):
             _whole(self, name, 1)
         for name in ("min_presence_new", "min_presence", "match_overlap", "refit_iou", "duplicate_overlap"):
             _number(self, name, 0, 1)

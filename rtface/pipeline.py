@@ -21,10 +21,10 @@ from rtface.inference import Choice, Engine, choose_backend, open_engine
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.assess import assess
-from rtface.stages.crop import crop_faces
+from rtface.stages.crop import crop_faces, same_faces
 from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
 from rtface.stages.deocclude import Deoccluder, completed
-from rtface.stages.detect import Detections, Detects, FaceDetector
+from rtface.stages.detect import Detections, FaceDetector, Searches
 from rtface.stages.fit import LandmarkFitter
 from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
@@ -241,12 +241,10 @@ class Pipeline:
             tracked = self._tracker.track(frame)
         with timer.stage("crop"):
             crops = crop_faces(frame, tracked.tracks, self._regressor.size)
-        size = self._deoccluder.size
-        alike = size is None or size == crops.size  # if not, a regressor of another profile sees what is hidden
-        occlusion, completion = self._deoccluder.apply(
-            crops if size is None or alike else crop_faces(frame, tracked.tracks, size), tracked.tracks.landmarks,
-            timer.stage, steadier=self._steadier, pts_s=frame.pts_s)
-        crops = completed(crops, completion) if alike else crops
+            covered = same_faces(frame, tracked.tracks, crops, self._deoccluder.size)
+        occlusion, completion = self._deoccluder.apply(covered, tracked.tracks.landmarks, timer.stage,
+                                                       steadier=self._steadier, pts_s=frame.pts_s)
+        crops = completed(crops, completion)
         for stage in self._crop_stages:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)
@@ -360,12 +358,16 @@ class Run(Iterator[FrameResult]):
 class _TimedDetector:
     """Gives the detector its own entry in the timings."""
 
-    def __init__(self, detector: Detects, pipeline: Pipeline) -> None:
+    def __init__(self, detector: Searches, pipeline: Pipeline) -> None:
         self._detector, self._pipeline = detector, pipeline
 
     def detect(self, frame: Frame) -> Detections:
         with self._pipeline._timer.stage("detect"):
             return self._detector.detect(frame)
+
+    def glance(self, frame: Frame, step: int) -> Detections:
+        with self._pipeline._timer.stage("detect"):
+            return self._detector.glance(frame, step)
 
 
 def _chain(pipeline: Pipeline, frames: BoundedChannel[tuple[Frame, float]],

@@ -34,11 +34,11 @@ from rtface.evaluate.robustness import KINDS
 from rtface.geometry import opencv_affine
 from rtface.morphable import MorphableModel
 from rtface.stages.complete import Completer
-from rtface.stages.crop import crop_faces
+from rtface.stages.crop import crop_faces, same_faces
 from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
 from rtface.stages.occlude import seen_points
 from rtface.stages.structure import Structurer, hole
-from rtface.types import FaceCrops, Frame, Occlusion
+from rtface.types import Array, Completion, FaceCrops, Frame, Occlusion
 
 COVERAGE: Final = (0.2, 0.5)
 NO_POINT: Final = np.zeros(68, np.bool_)
@@ -50,6 +50,11 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
     reader, chain = face_reader(engines, model, reflect=networks.reflect, fit=networks.fit), Deoccluder(engines, config)
     structurer, completer = Structurer(engines["parse"], engines["contour"]), Completer(engines["complete"])
     faces = Faces(model)
+
+    def complete(crops: FaceCrops, mask: Array, points: Array) -> Completion:
+        structure = structurer.draw(crops, mask, points)
+        return Completion(crops, mask, structure, completer.fill(crops, mask, structure))
+
     moved: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     found = pack.faces(set_name)
     for number, (_, pixels) in enumerate(found.pictures()):
@@ -65,17 +70,18 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
             if face is None or not COVERAGE[0] <= pasted.coverage <= COVERAGE[1]:
                 continue
             crops, points = crop_faces(hidden, face.tracks, reader.regressor.size), face.tracks.landmarks
-            cover = cv2.warpAffine(pasted.cover.astype(np.uint8), opencv_affine(crops.crop_from_frame[0]),
-                                   (crops.size, crops.size), flags=cv2.INTER_AREA) > 0
-            mask = hole(cover[None, None].astype(np.float32), round(config.grow_share * crops.size))
+            small = same_faces(hidden, face.tracks, crops, chain.size)
+            cover = cv2.warpAffine(pasted.cover.astype(np.uint8), opencv_affine(small.crop_from_frame[0]),
+                                   (small.size, small.size), flags=cv2.INTER_AREA) > 0
+            mask = hole(cover[None, None].astype(np.float32), round(config.grow_share * small.size))
             true_points = clean.points[None].astype(np.float32)
-            own, completion = chain.apply(crops, points)
+            own, completion = chain.apply(small, points)
             assert own is not None
             truth = replace(own, mask=cover[None, None].astype(np.float32))
             seen: dict[str, tuple[FaceCrops, Occlusion | None]] = {
                 "hidden": (crops, None), "hidden, told": (crops, own), "own mask": (completed(crops, completion), own),
-                "true mask": (completer.fill(crops, mask, structurer.draw(crops, mask, points)), truth),
-                "true mask and points": (completer.fill(crops, mask, structurer.draw(crops, mask, true_points)), truth),
+                "true mask": (completed(crops, complete(small, mask, points)), truth),
+                "true mask and points": (completed(crops, complete(small, mask, true_points)), truth),
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
             for name, (one, occlusion) in seen.items():
                 told, shown = points, seen_points(face.visibility, points, occlusion)

@@ -19,7 +19,7 @@ from rtface.inference import Engine, open_engine
 from rtface.jaw import JAW, JawLine, project_landmarks
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
-from rtface.stages.crop import crop_faces, sample
+from rtface.stages.crop import crop_faces, same_faces, sample
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.fit import LandmarkFitter
@@ -113,6 +113,9 @@ class _GivenBox:
     def detect(self, frame: Frame) -> Detections:
         return Detections(self._box[None].astype(np.float32), np.ones(1, np.float32))
 
+    def glance(self, frame: Frame, step: int) -> Detections:
+        return self.detect(frame)
+
 
 class LandmarkNetwork:
     """Two passes from a box, as the tracker starts a face: crop by the box, then by the points found."""
@@ -199,8 +202,9 @@ class FaceReader:
         if found is None:
             return None
         crops, occlusion = crop_faces(frame, found.tracks, self.regressor.size), None
-        if self.deoccluder is not None and self.deoccluder.size == crops.size:  # as in the pipeline
-            occlusion, completion = self.deoccluder.apply(crops, found.tracks.landmarks)
+        if self.deoccluder is not None:  # as in the pipeline
+            covered = same_faces(frame, found.tracks, crops, self.deoccluder.size)
+            occlusion, completion = self.deoccluder.apply(covered, found.tracks.landmarks)
             crops = completed(crops, completion)
         seen = seen_points(found.visibility, found.tracks.landmarks, occlusion)
         return Measured(found.points, found.presence, self.fitter.fit(

@@ -7,7 +7,7 @@ identity features) apply to pictures without ground truth; here the truth is kno
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import torch
@@ -23,12 +23,18 @@ class CoefficientLossConfig:
     """Weights of the terms; units make them comparable (see :class:`CoefficientTerms`)."""
 
     identity: float = 1.0
-    expression: float = 2.0
-    action: float = 20.0
+    expression: float = 8.0
+    action: float = 6.0
     posed: float = 0.5
     landmark: float = 1.5
     albedo: float = 10.0
     light: float = 3.0
+
+    @classmethod
+    def of_crops(cls, size: int) -> CoefficientLossConfig:
+        """Px weigh less in larger crops (``size`` px), so that the balance is that of 128 px in all."""
+        weights = cls()
+        return replace(weights, posed=weights.posed * 128 / size, landmark=weights.landmark * 128 / size)
 
 
 class CoefficientTerms(NamedTuple):
@@ -37,9 +43,10 @@ class CoefficientTerms(NamedTuple):
     identity: Tensor
     """mm on the neutral face."""
     expression: Tensor
-    """mm of the expression's displacement, eyes and lips weighted up (:data:`REGION_WEIGHTS`)."""
+    """The expression's displacement, squared below :data:`EXPRESSION_MM`, eyes and lips weighted up
+    (:data:`REGION_WEIGHTS`)."""
     action: Tensor
-    """Mean absolute error of the 64 expression coefficients (1 = full action)."""
+    """Mean squared error of the 64 expression coefficients, in units of :data:`ACTION_SPREAD`."""
     posed: Tensor
     """px of the placed mesh, depth included."""
     landmark: Tensor
@@ -61,6 +68,12 @@ class AgreementTerms(NamedTuple):
     """Angle between both heads; pitch and yaw, since crops are rolled."""
 
 
+ACTION_SPREAD: Final = 0.15
+"""How much a drawn face's actions differ from another's (1 = full action), on the average of all actions."""
+EXPRESSION_MM: Final = 3.0
+"""Errors of vertices are squared up to here. Both terms of the expression have to be: an action is 0 on most faces,
+so the guess that costs least in absolute errors is 0 for whatever is not quite sure. Regressors that were trained so
+left gaze, brows and most of the mouth still."""
 REGION_WEIGHTS: Final = {"eye": 3.0, "upper_lip": 3.0, "lower_lip": 3.0, "inner_mouth": 3.0, "brow": 2.0, "cheek": 0.7,
                          "forehead": 0.7, "ear": 0.2, "neck": 0.2, "scalp": 0.3}
 """How much a vertex's displacement counts in the expression term, before normalisation; 1 where nothing is said.
@@ -121,8 +134,8 @@ class CoefficientLoss(nn.Module):
         ones = torch.ones(placed.shape[:2], device=placed.device)
         terms = CoefficientTerms(
             identity=point_loss(shape, shape_t, ones, beta=0.5),
-            expression=point_loss(moved, moved_t, self.importance.expand(len(moved), -1), beta=0.3),
-            action=(beta - beta_t).abs().mean(),
+            expression=point_loss(moved, moved_t, self.importance.expand(len(moved), -1), beta=EXPRESSION_MM),
+            action=((beta - beta_t) / ACTION_SPREAD).square().mean(),
             posed=point_loss(placed, placed_t, ones, beta=1.0),
             landmark=point_loss(placed[:, :68, :2], placed_t[:, :68, :2], ones[:, :68], beta=1.0),
             albedo=torch.einsum("vck,nk->nvc", self.albedo_basis, tau - tau_t).abs().mean(),

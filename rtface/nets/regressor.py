@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from rtface.nets.encoder import PIXEL_MEAN, MobileEncoder, ResNetEncoder
+from rtface.nets.encoder import PIXEL_MEAN, MobileEncoder, ResNetEncoder, widened
 from rtface.nets.mobilenet import MobileNetConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, VECTOR_SIZE
@@ -75,6 +76,15 @@ class Regressor(nn.Module):
         self.spread: Tensor
         self.register_buffer("offset", offset)
         self.register_buffer("spread", spread)
+
+    def adapted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of a regressor that may not know the mask yet, or takes crops of another size, for this one."""
+        own, weight = self.state_dict(), "encoder.hidden.0.weight"
+        out = {name: widened(value, own[name]) if name in own else value for name, value in state.items()}
+        if weight in own and out[weight].shape != own[weight].shape:
+            assert isinstance(self.encoder, MobileEncoder)
+            out |= {weight: self.encoder.resampled(out[weight]), "offset": self.offset, "spread": self.spread}
+        return out
 
     def forward(self, crops: Tensor, mask: Tensor | None = None) -> Tensor:
         if self.config.mask:

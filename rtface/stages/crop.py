@@ -16,6 +16,14 @@ def crop_faces(frame: Frame, tracks: FaceTracks, size: int) -> FaceCrops:
     return sample(frame, crops_from_landmarks(tracks.landmarks, size), tracks.ids, size)
 
 
+def same_faces(frame: Frame, tracks: FaceTracks, crops: FaceCrops, size: int | None) -> FaceCrops:
+    """The faces of ``crops`` in crops of ``size`` px, for another network; ``crops`` itself when that is their size.
+
+    None: a network that wants none.
+    """
+    return crops if size is None or size == crops.size else crop_faces(frame, tracks, size)
+
+
 def sample(frame: Frame, crop_from_frame: FloatArray, track_ids: Array, size: int) -> FaceCrops:
     """Crops by their transforms (N, 2, 3) frame px → crop px, ids (N,) int32; beyond the frame its edge repeats."""
     crop_from_frame = np.ascontiguousarray(crop_from_frame, np.float32)
@@ -24,6 +32,15 @@ def sample(frame: Frame, crop_from_frame: FloatArray, track_ids: Array, size: in
                          np.zeros(0, np.int32))
     pixels = ops.sample_crops(np.ascontiguousarray(frame.pixels), invert_affine(crop_from_frame), size)
     return FaceCrops(pixels, crop_from_frame, track_ids)
+
+
+def resized_mask(mask: FloatArray, size: int) -> FloatArray:
+    """Masks (N, 1, S, S) of the same crops at side ``size``: the nearest pixel's value; themselves when S is that."""
+    side = mask.shape[-1]
+    if side == size:
+        return mask
+    nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int64)
+    return np.ascontiguousarray(mask[:, :, nearest[:, None], nearest])
 
 
 def crop_side(engine: Engine) -> int:

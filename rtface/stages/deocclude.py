@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
+import cv2
 import numpy as np
 
 from rtface.config import OcclusionConfig
@@ -13,6 +14,7 @@ from rtface.errors import ModelFileError
 from rtface.geometry import FloatArray
 from rtface.inference import Engine
 from rtface.stages.complete import Completer
+from rtface.stages.crop import resized_mask
 from rtface.stages.occlude import Occluder
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.structure import Structurer, hole
@@ -77,9 +79,20 @@ class Deoccluder:
 
 
 def completed(crops: FaceCrops, completion: Completion | None) -> FaceCrops:
-    """The crops that regression gets: completed ones in the place of those with a hole; ids and order stay."""
+    """The crops that regression gets: holes are filled with what was drawn; ids, order and visible pixels stay.
+
+    Crops of another size than those that were completed get the drawn pixels scaled (bilinear), the holes by their
+    nearest pixels.
+    """
     if completion is None:
         return crops
-    pixels = crops.pixels.copy()
-    pixels[np.isin(crops.track_ids, completion.after.track_ids)] = completion.after.pixels
+    pixels, after, side = crops.pixels.copy(), completion.after, crops.size
+    rows = np.flatnonzero(np.isin(crops.track_ids, after.track_ids))
+    if after.size == side:
+        pixels[rows] = after.pixels
+        return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)
+    holes = resized_mask(completion.mask, side)
+    for row, drawn, inside in zip(rows, after.pixels, holes, strict=True):
+        larger = cv2.resize(drawn.transpose(1, 2, 0), (side, side), interpolation=cv2.INTER_LINEAR)
+        pixels[row] = np.where(inside > 0.5, larger.transpose(2, 0, 1), pixels[row])
     return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)

@@ -20,9 +20,14 @@ INPUT_MULTIPLE: Final = 64
 PADDING: Final = 115
 """Grey beside the frame, 0..255: the networks' mean, so that padding looks like nothing to them."""
 
-
 WORTH_A_LOOK: Final = 1.25
 """A second, finer look is taken at frames whose longer side is at least so many times that of the first."""
+TILE: Final = 384
+"""Side in px of the parts that glances cut the finer look into."""
+TILE_EDGE: Final = 8.0
+"""A box that comes so near (px) to where a tile was cut belongs to the tile beside it, which shows the whole face."""
+COARSE_EVERY: Final = 3
+"""Every so many glances one is the first look, which knows large faces; the others are tiles."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +44,18 @@ class Detections:
 
 
 class Detects(Protocol):
-    """What the tracker needs of a detector."""
+    """A detector for single frames."""
 
     def detect(self, frame: Frame) -> Detections:
         """All faces of a frame."""
+        ...
+
+
+class Searches(Detects, Protocol):
+    """What the tracker needs of a detector."""
+
+    def glance(self, frame: Frame, step: int) -> Detections:
+        """Faces in a part of a frame, at a part of the cost; steps 0, 1, 2, … look everywhere again and again."""
         ...
 
 
@@ -58,28 +71,82 @@ class FaceDetector:
         """All faces that pass min_score, min_face_px and non-maximum suppression, from one or two looks."""
         config = self._config
         boxes, scores = self._look(frame, config.long_side)
-        if config.fine_side > config.long_side and max(frame.height, frame.width) > WORTH_A_LOOK * config.long_side:
+        if self._is_worth_a_look(frame):
             fine_boxes, fine_scores = self._look(frame, config.fine_side)
-            largest = config.fine_face_px * max(frame.height, frame.width) / config.fine_side
-            small = (fine_boxes[:, 2:] - fine_boxes[:, :2]).max(axis=1, initial=0) <= largest
+            small = self._is_small(frame, fine_boxes)
             boxes = np.concatenate([boxes, fine_boxes[small]])
             scores = np.concatenate([scores, fine_scores[small]])
+        return self._chosen(frame, boxes, scores)
+
+    def glance(self, frame: Frame, step: int) -> Detections:
+        """The first look, or one tile of the second: what :meth:`detect` sees, spread over many frames.
+
+        A whole detection takes longer than anything else that a live frame needs; no glance does.
+        """
+        turn, place = divmod(step, COARSE_EVERY)
+        if place == 0 or not self._is_worth_a_look(frame):
+            return self._chosen(frame, *self._look(frame, self._config.long_side))
+        corners, scale = self._tiles(frame)
+        low = corners[(turn * (COARSE_EVERY - 1) + place - 1) % len(corners)]
+        frame_from_tile = np.array([[[1 / scale, 0, low[0] / scale], [0, 1 / scale, low[1] / scale]]], np.float32)
+        image = ops.sample_crops(np.ascontiguousarray(frame.pixels), frame_from_tile, TILE, border="constant",
+                                 border_value=PADDING)
+        boxes, scores = self._likely(image)
+        first, last = low == corners.min(axis=0), low == corners.max(axis=0)
+        inside = np.concatenate([(boxes[:, :2] > TILE_EDGE) | first, (boxes[:, 2:] < TILE - TILE_EDGE) | last], axis=1)
+        whole = inside.all(axis=1)
+        boxes = (boxes[whole] + np.tile(low, 2)) / np.float32(scale)
+        small = self._is_small(frame, boxes)
+        return self._chosen(frame, boxes[small], scores[whole][small])
+
+    def _is_worth_a_look(self, frame: Frame) -> bool:
+        """Whether the second look can see what the first one cannot."""
+        config = self._config
+        return (config.fine_side > config.long_side
+                and max(frame.height, frame.width) > WORTH_A_LOOK * config.long_side)
+
+    def _is_small(self, frame: Frame, boxes: FloatArray) -> Array:
+        """(M,) bool: boxes (M, 4) frame px that count in the second look."""
+        largest = self._config.fine_face_px * max(frame.height, frame.width) / self._config.fine_side
+        return (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) <= largest
+
+    def _tiles(self, frame: Frame) -> tuple[FloatArray, float]:
+        """Top left corners (T, 2) of the second look's tiles in its px, and input px per frame px.
+
+        Tiles overlap by more than the largest face that counts there, so that each is whole in one of them.
+        """
+        scale = self._config.fine_side / max(frame.height, frame.width)
+        shared = min(self._config.fine_face_px + 3 * TILE_EDGE, TILE / 2)
+        sides = []
+        for side in (frame.width * scale, frame.height * scale):
+            count = max(1, math.ceil((side - shared) / (TILE - shared)))
+            sides.append(np.linspace(0, max(side - TILE, 0), count).round())
+        corners: FloatArray = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 2).astype(np.float32)
+        return corners, scale
+
+    def _chosen(self, frame: Frame, boxes: FloatArray, scores: FloatArray) -> Detections:
+        """What is inside of the frame, large enough, and not another box's double."""
         boxes = np.clip(boxes, 0, np.array([frame.width, frame.height] * 2, np.float32))
-        large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= config.min_face_px
+        large = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= self._config.min_face_px
         boxes, scores = boxes[large], scores[large]
-        kept = non_maximum_suppression(boxes, scores, config.nms_iou)
+        kept = non_maximum_suppression(boxes, scores, self._config.nms_iou)
         return Detections(boxes[kept].astype(np.float32), scores[kept].astype(np.float32))
 
     def _look(self, frame: Frame, long_side: int) -> tuple[FloatArray, FloatArray]:
         """Likely boxes (M, 4) in frame px and their scores (M,) at one size of the input."""
         image, scale = letterbox(frame.pixels, long_side)
+        boxes, scores = self._likely(image)
+        return boxes / np.float32(scale), scores
+
+    def _likely(self, image: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Boxes (M, 4) in px of the network's input (1, 3, H, W) and their scores (M,), those above min_score."""
         out = self._engine.run(image=image)
         scores, boxes = out["scores"][0], out["boxes"][0]
         if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
             raise BackendError(f"detector: got numbers that are not finite from {self._engine.backend}, expected "
                                f"scores and boxes; try another --backend, or --precision f32")
         likely = scores >= self._config.min_score
-        return boxes[likely] / np.float32(scale), scores[likely]
+        return boxes[likely], scores[likely]
 
 
 def letterbox(pixels: Array, long_side: int) -> tuple[FloatArray, float]:

@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 
 from rtface.errors import BackendError, ModelFileError
-from rtface.geometry import FloatArray, coefficients_in_frame
+from rtface.geometry import coefficients_in_frame
 from rtface.inference import Engine
-from rtface.stages.crop import crop_side
+from rtface.stages.crop import crop_side, resized_mask
 from rtface.types import VECTOR_SIZE, Coefficients, FaceCrops, Occlusion
 
 MIN_SCALE: Final = np.float32(0.05)
@@ -43,7 +43,10 @@ class Regressor:
         """
         vector = np.zeros((0, VECTOR_SIZE), np.float32)
         if len(crops):
-            told = {"mask": resized_mask(occlusion, len(crops), self.size)} if self._told else {}
+            told = {}
+            if self._told:
+                nothing = np.zeros((len(crops), 1, self.size, self.size), np.float32)
+                told["mask"] = nothing if occlusion is None else resized_mask(occlusion.mask, self.size)
             vector = self._engine.run(crops=crops.pixels, **told)["coefficients"]
             if not np.isfinite(vector).all():
                 raise BackendError(f"regressor: got coefficients that are not finite from {self._engine.backend}, "
@@ -51,15 +54,3 @@ class Regressor:
         crop = Coefficients.from_vector(vector, self._basis)
         crop = replace(crop, scale=np.maximum(crop.scale, MIN_SCALE))
         return coefficients_in_frame(crop, crops.crop_from_frame)
-
-
-def resized_mask(occlusion: Occlusion | None, count: int, size: int) -> FloatArray:
-    """(count, 1, size, size) float32 0/1 mask of the same crops at another side, nearest pixel; zeros for None."""
-    if occlusion is None:
-        return np.zeros((count, 1, size, size), np.float32)
-    mask: FloatArray = occlusion.mask
-    side = mask.shape[-1]
-    if side == size:
-        return mask
-    nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int64)
-    return np.ascontiguousarray(mask[:, :, nearest[:, None], nearest])

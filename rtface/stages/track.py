@@ -22,7 +22,7 @@ from rtface.geometry import (
 from rtface.inference import Engine
 from rtface.stages.crop import crop_side, sample
 from rtface.stages.cut import CutFinder
-from rtface.stages.detect import Detects
+from rtface.stages.detect import Detections, Searches
 from rtface.types import LANDMARKS, Array, FaceTracks, Frame
 
 KEEP_BONUS: Final = 1.5
@@ -66,7 +66,7 @@ class _Face:
 class FaceTracker:
     """Keeps every face's id and last landmarks; call :meth:`track` frame by frame, in order."""
 
-    def __init__(self, detector: Detects, engine: Engine, config: TrackerConfig | None = None) -> None:
+    def __init__(self, detector: Searches, engine: Engine, config: TrackerConfig | None = None) -> None:
         """engine: input crops (N, 3, S, S), outputs landmarks (N, 68, 2) crop px, presence (N,), visibility (N, 68)."""
         self._detector = detector
         self._engine = engine
@@ -81,6 +81,7 @@ class FaceTracker:
         self._lost: list[_Face] = []
         self._next_id = 0
         self._since_detection = self._config.interval_frames
+        self._glances = 0
         self._cuts.reset()
 
     def track(self, frame: Frame) -> TrackedFaces:
@@ -94,13 +95,18 @@ class FaceTracker:
         self._lost = [face for face in [*self._lost, *lost_now]
                       if 0 <= frame.pts_s - face.seen_s <= config.forget_s]
         self._since_detection += 1
-        due = config.interval_frames
-        if len(followed) < config.faces:
-            due = config.search_frames if followed else 1
-        detect = bool(lost_now) or self._since_detection >= due
+        due, glance = config.interval_frames, False
+        if lost_now or not followed:
+            due = 1
+        elif len(followed) < config.faces:
+            glance = not self._lost  # nobody is known to be missing, but others may come
+            due = config.glance_frames if glance else config.search_frames
+        detect = self._since_detection >= due
         if detect:
             self._since_detection = 0
-            followed = self._add_detected(frame, followed)
+            found = self._detector.glance(frame, self._glances) if glance else self._detector.detect(frame)
+            self._glances += glance
+            followed = self._add_detected(frame, followed, found)
         self._faces = followed
         return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)), detect,
                             cut)
@@ -109,7 +115,8 @@ class FaceTracker:
         """All state as small arrays, for :meth:`restore`."""
         both = [*self._faces, *self._lost]
         return {"followed": np.array(len(self._faces)), "next_id": np.array(self._next_id),
-                "since_detection": np.array(self._since_detection), **self._cuts.snapshot(),
+                "since_detection": np.array(self._since_detection), "glances": np.array(self._glances),
+                **self._cuts.snapshot(),
                 "ids": np.array([f.identifier for f in both], np.int64),
                 "first_index": np.array([f.first_index for f in both], np.int64),
                 "seen_s": np.array([f.seen_s for f in both], np.float64),
@@ -126,6 +133,7 @@ class FaceTracker:
         count = int(state["followed"])
         self._faces, self._lost = both[:count], both[count:]
         self._next_id, self._since_detection = int(state["next_id"]), int(state["since_detection"])
+        self._glances = int(state["glances"])
         self._cuts.restore(state)
 
     def _follow(self, frame: Frame) -> list[_Face]:
@@ -153,10 +161,9 @@ class FaceTracker:
         points = apply_affine(invert_affine(crop_from_frame), out["landmarks"])
         return points.astype(np.float32), out["presence"], out["visibility"]
 
-    def _add_detected(self, frame: Frame, followed: list[_Face]) -> list[_Face]:
-        """Run the detector; new faces get two landmark passes and an old or a new id, drifted ones are set right."""
-        config = self._config
-        boxes = self._detector.detect(frame).boxes_xyxy
+    def _add_detected(self, frame: Frame, followed: list[_Face], found: Detections) -> list[_Face]:
+        """What was detected: new faces get two landmark passes and an old or a new id, drifted ones are set right."""
+        config, boxes = self._config, found.boxes_xyxy
         boxes = boxes[np.argsort(-_areas(boxes), kind="stable")]
         owner = np.full(len(boxes), -1)  # row of the followed face that a detection is; -1: a new face
         useful = np.ones(len(boxes), bool)
@@ -173,13 +180,13 @@ class FaceTracker:
         inside = _share_inside(boxes_from_landmarks(landmarks), frame)
         faces = list(followed)
         for k in np.flatnonzero((presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):
-            found = _Face(-1, frame.index, frame.pts_s, landmarks[k], visibility[k], float(presence[k]))
+            new = _Face(-1, frame.index, frame.pts_s, landmarks[k], visibility[k], float(presence[k]))
             if owner[k] >= 0:
                 old = faces[owner[k]]
-                if found.presence >= old.presence:
-                    faces[owner[k]] = replace(found, identifier=old.identifier, first_index=old.first_index)
-            elif not faces or _overlap(_boxes([found]), _boxes(faces)).max() <= config.duplicate_overlap:
-                faces.append(found)
+                if new.presence >= old.presence:
+                    faces[owner[k]] = replace(new, identifier=old.identifier, first_index=old.first_index)
+            elif not faces or _overlap(_boxes([new]), _boxes(faces)).max() <= config.duplicate_overlap:
+                faces.append(new)
         return sorted((self._identified(face) for face in self._largest(faces)), key=lambda face: face.identifier)
 
     def _largest(self, faces: list[_Face]) -> list[_Face]:

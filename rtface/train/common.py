@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rtface.errors import InputError, ModelFileError
 from rtface.paths import PACKAGE
@@ -136,24 +136,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def initialise(module: nn.Module, path: Path, *, prefix: str = "", widen: bool = False) -> None:
+def initialise(module: nn.Module, path: Path, *, prefix: str = "") -> None:
     """Fill a module from a checkpoint's averaged weights or an exported .onnx.gz (``prefix`` of its names there).
 
-    widen: the module may see more channels than the stored one did; it does not use them at first.
+    A module with a method ``adapted(state)`` may differ from the stored one in what that method can bridge.
     """
-    if path.name.endswith(".onnx.gz"):
-        from build_engines.onnx_export import load_weights
-        load_weights(path, module, prefix=prefix, widen=widen)
-    else:
-        state = load_checkpoint(path)["ema"]
-        module.load_state_dict(widened_state(state, module.state_dict()) if widen else state)
-
-
-def widened_state(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``state`` with zeros for the input channels that only ``own``'s convolutions have."""
-    from build_engines.onnx_export import widened
-    return {name: widened(value, own[name]) if name in own else value
-            for name, value in state.items()}
+    from build_engines.onnx_export import load_weights, stored_state
+    exported, adapt = path.name.endswith(".onnx.gz"), getattr(module, "adapted", None)
+    if exported and adapt is None:
+        load_weights(path, module, prefix=prefix)
+        return
+    state = stored_state(path, module, prefix) if exported else load_checkpoint(path)["ema"]
+    module.load_state_dict(state if adapt is None else adapt(state))
 
 
 def restore(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema) -> int:

@@ -26,6 +26,8 @@ class TorchDeoccluder:
     def __init__(self, device: torch.device, *, profile: str = "compact", folder: Path = WEIGHTS) -> None:
         """folder: of the exported networks segment, parse, contour and complete."""
         config = SegmentNetConfig.profile(profile)
+        self.size = config.size
+        """Side in px of the crops that the chain was made for; others are scaled for it and back."""
         self._segment = self._load(segment_net(config), folder / f"segment.{profile}.onnx.gz", device)
         self._parse = self._load(segment_net(replace(config, classes=len(PARSING))),
                                  folder / f"parse.{profile}.onnx.gz", device)
@@ -42,7 +44,8 @@ class TorchDeoccluder:
     @torch.no_grad()
     def find(self, crops: Tensor) -> Tensor:
         """crops (N, 3, S, S) RGB 0..1 → (N, 1, S, S) of their dtype, 1 where something hides the face."""
-        return (self._segment(crops).argmax(dim=1, keepdim=True) == OCCLUDER).to(crops.dtype)
+        found = (self._segment(_scaled(crops, self.size)).argmax(dim=1, keepdim=True) == OCCLUDER).to(crops.dtype)
+        return _scaled_mask(found, crops.shape[-1])
 
     @torch.no_grad()
     def complete(self, crops: Tensor, hidden: Tensor, landmarks: Tensor) -> Tensor:
@@ -50,15 +53,16 @@ class TorchDeoccluder:
 
         Visible pixels stay as they are; faces with an empty mask come back unchanged.
         """
-        size = crops.shape[-1]
-        grow = round(OcclusionConfig().grow_share * size)
+        side, grow = crops.shape[-1], round(OcclusionConfig().grow_share * self.size)
         rows = torch.nonzero(hidden.flatten(1).any(dim=1))[:, 0]
         if not len(rows):
             return crops
-        some, mask = crops[rows], F.max_pool2d(hidden[rows], 2 * grow + 1, 1, grow)
-        drawn = self._complete(some, mask, self.contours(some, mask, landmarks[rows])).clamp(0, 1)
+        some, mask = _scaled(crops[rows], self.size), _scaled_mask(hidden[rows], self.size)
+        mask = F.max_pool2d(mask, 2 * grow + 1, 1, grow)
+        lines = self.contours(some, mask, landmarks[rows] * (self.size / side))
+        drawn = _scaled(self._complete(some, mask, lines).clamp(0, 1), side)
         out = crops.clone()
-        out[rows] = torch.where(mask > 0.5, drawn, some)
+        out[rows] = torch.where(_scaled_mask(mask, side) > 0.5, drawn, crops[rows])
         return out
 
     @torch.no_grad()
@@ -75,7 +79,22 @@ class TorchDeoccluder:
         return torch.from_numpy(lines).to(like.device, like.dtype)[:, None]
 
 
-def guessed_landmarks(landmarks: Tensor, visibility: Tensor) -> Tensor:
-    """(N, 68, 2) px of 128 px crops with the landmark network's usual errors: 1 px where seen, 3 px where hidden."""
-    spread = (1.0 + 2.0 * (1 - visibility))[..., None]
+def _scaled(pixels: Tensor, side: int) -> Tensor:
+    """(N, C, S, S) → (N, C, side, side), without aliasing; itself when S is that."""
+    if pixels.shape[-1] == side:
+        return pixels
+    return F.interpolate(pixels, (side, side), mode="bilinear", antialias=side < pixels.shape[-1])
+
+
+def _scaled_mask(mask: Tensor, side: int) -> Tensor:
+    """(N, 1, S, S) → (N, 1, side, side), the nearest pixel's value as :func:`rtface.stages.crop.resized_mask`."""
+    return mask if mask.shape[-1] == side else F.interpolate(mask, (side, side), mode="nearest-exact")
+
+
+def guessed_landmarks(landmarks: Tensor, visibility: Tensor, size: int = 128) -> Tensor:
+    """(N, 68, 2) px of ``size`` px crops with the landmark network's usual errors.
+
+    Of 128 px: 1 px where a point is seen, 3 px where it is hidden.
+    """
+    spread = (1.0 + 2.0 * (1 - visibility))[..., None] * (size / 128)
     return landmarks + torch.randn_like(landmarks) * spread

@@ -25,6 +25,7 @@ from rtface.errors import ModelFileError
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
+from rtface.nets.encoder import widened
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
@@ -45,7 +46,8 @@ IGNORANT = 0.1
 def load_encoder(net: Regressor, path: Path) -> None:
     """Fill the encoder's convolutions (not its fully connected layer) from a landmark network's checkpoint."""
     own = net.encoder.state_dict()
-    state = common.widened_state(common.load_checkpoint(path)["ema"], own)
+    state = common.load_checkpoint(path)["ema"]
+    state = {name: widened(value, own[name]) if name in own else value for name, value in state.items()}
     wanted = {name for name in own if not name.startswith("hidden.")}
     if missing := sorted(name for name in wanted if name not in state or state[name].shape != own[name].shape):
         raise ModelFileError(f"--encoder: got {path} without {missing[0]} of the right shape, expected a checkpoint of "
@@ -66,7 +68,8 @@ def views(batch: Any, chain: TorchDeoccluder | None, share: float,
     if chain is not None:
         count, looked = round(share * len(crops)), len(crops) - round(IGNORANT * len(crops))
         mask[:looked] = chain.find(crops[:looked])
-        points = guessed_landmarks(batch.landmarks[:count].to(device), batch.visibility[:count].to(device))
+        points = guessed_landmarks(batch.landmarks[:count].to(device), batch.visibility[:count].to(device),
+                                   crops.shape[-1])
         crops = torch.cat([chain.complete(crops[:count], mask[:count], points), crops[count:]])
     if not pairs:
         return crops, mask, target
@@ -89,11 +92,11 @@ def main(arguments: list[str] | None = None) -> None:
     config = RegressorConfig.profile(options.profile)
     net = Regressor(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model = MorphableModel.load()
-    criterion = CoefficientLoss(model, CoefficientLossConfig()).to(device)
+    criterion = CoefficientLoss(model, CoefficientLossConfig.of_crops(config.size)).to(device)
     if options.encoder:
         load_encoder(net, options.encoder)
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.02), device=device,
-                      config=config, clip=10.0, init_prefix="", widen=True, meta={"basis": model.basis_id})
+                      config=config, clip=10.0, init_prefix="", meta={"basis": model.basis_id})
     paths, mirror = find_shards(options.data, "faces"), Mirror(model)
     stream: ShardStream = (PairStream(paths, session.seed, config.size, mirror) if options.pairs
                            else CropStream(paths, session.seed, config.size, negatives=0.0, mirror=mirror))

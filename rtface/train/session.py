@@ -27,7 +27,7 @@ class Session:
     """
 
     def __init__(self, options: argparse.Namespace, net: nn.Module, optimizer: Callable[..., torch.optim.Optimizer], *,
-                 device: torch.device, config: Any, clip: float, init_prefix: str = "net.", widen: bool = False,
+                 device: torch.device, config: Any, clip: float, init_prefix: str = "net.",
                  names: Sequence[str] = (), meta: Mapping[str, Any] | None = None,
                  partners: Sequence[Any] = ()) -> None:
         """net is filled from ``--init`` or the last checkpoint (``--resume``); it must be on ``device`` already.
@@ -39,7 +39,7 @@ class Session:
         self.optimizer, self._clip, self._partners = optimizer(net.parameters()), clip, partners
         self._checkpoint = options.run / "last.pt"
         if options.init:
-            common.initialise(net, options.init, prefix=init_prefix, widen=widen)
+            common.initialise(net, options.init, prefix=init_prefix)
         parallel.share_weights(net)
         self.ema, self.step = common.Ema(net), 0
         if options.resume:

@@ -13,6 +13,7 @@ from rtface.contours import grown, outlines, sketch
 from rtface.errors import BackendError, InputError, ModelFileError
 from rtface.inference import FakeEngine, TensorSpec
 from rtface.stages.complete import Completer
+from rtface.stages.crop import resized_mask
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.structure import Structurer, hole
 from rtface.types import Completion, FaceCrops, Structure
@@ -82,6 +83,21 @@ def test_only_hidden_faces_are_completed_and_visible_pixels_stay_bit_for_bit() -
     after = completed(faces, done)
     assert np.array_equal(after.pixels[0], faces.pixels[0]) and np.array_equal(after.pixels[1], done.after.pixels[0])
     assert after.track_ids.tolist() == [7, 3]
+
+
+def test_crops_of_another_size_get_what_was_drawn_into_their_holes() -> None:
+    small, side = pair(), 224
+    _, done = contour().apply(small, np.repeat(LANDMARKS, 2, axis=0))
+    assert done is not None
+    noise = np.random.default_rng(0).random((2, 3, side, side), np.float32)
+    faces = FaceCrops(noise, small.crop_from_frame, small.track_ids)
+    after = completed(faces, done)
+    assert np.array_equal(after.pixels[0], noise[0]) and after.track_ids.tolist() == [7, 3]
+    inside = resized_mask(done.mask, side)[0, 0] > 0.5
+    assert inside.mean() == pytest.approx(done.mask.mean(), abs=0.01) and inside[round(80.5 * side / 128), 105]
+    assert np.array_equal(after.pixels[1][:, ~inside], noise[1][:, ~inside])
+    drawn = after.pixels[1][:, round(80.5 * side / 128), round(60.5 * side / 128)]
+    assert drawn[0] == pytest.approx(done.after.pixels[0][0, 80, 60], abs=0.06) and not drawn[1:].any()
 
 
 def test_the_hole_is_larger_than_the_mask() -> None:

@@ -8,6 +8,7 @@ import pytest
 from rtface import ops
 from rtface.config import DetectorConfig
 from rtface.errors import BackendError
+from rtface.geometry import box_iou
 from rtface.inference import FakeEngine
 from rtface.stages.detect import FaceDetector, letterbox, non_maximum_suppression
 from rtface.types import Frame
@@ -65,6 +66,31 @@ def test_small_faces_and_weak_ones_are_left_out() -> None:
     assert len(FaceDetector(engine, DetectorConfig(min_face_px=16)).detect(frame)) == 1
     assert len(FaceDetector(engine, DetectorConfig(min_face_px=5)).detect(frame)) == 2
     assert len(FaceDetector(engine, DetectorConfig(min_score=0.95)).detect(frame)) == 0
+
+
+@pytest.mark.parametrize(("size", "glances"), [((120, 160), 1), ((480, 640), 9), ((720, 1280), 9), ((1280, 720), 9),
+                                               ((300, 2000), 5)])
+def test_glances_find_all_that_a_detection_finds_and_are_small(size: tuple[int, int], glances: int) -> None:
+    """Small faces wherever they are, the large one by the first look; nothing that a tile's border cuts."""
+    sides: list[int] = []
+    engine = blobs.engines()["detector"]
+
+    def measured(image: np.ndarray) -> dict[str, np.ndarray]:
+        sides.append(max(image.shape[2:]))
+        return engine.run(image=image)
+
+    detector = FaceDetector(FakeEngine(blobs.SPECS["detector"], measured))
+    rng, small = np.random.default_rng(0), max(size) / 16
+    for _ in range(8):
+        places = rng.uniform(small, np.array(size[::-1]) - small, (2, 2))
+        faces = [(*places[0], small, 0), (*places[1], small * 1.5, 1)]
+        frame = Frame(blobs.paint(faces, *size), 0, 0.0)
+        wanted = detector.detect(frame).boxes_xyxy
+        sides.clear()
+        got = np.concatenate([detector.glance(frame, step).boxes_xyxy for step in range(glances)])
+        assert max(sides) <= 384 and len(sides) == glances
+        assert len(wanted) and box_iou(wanted, got).max(axis=1).min() > 0.8  # all are found
+        assert box_iou(got, wanted).max(axis=1).min() > 0.8  # and nothing else
 
 
 def test_no_face_is_zero_boxes() -> None:

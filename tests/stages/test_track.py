@@ -28,10 +28,10 @@ class World:
                                    TrackerConfig(**options))
         self.index = -1
 
-    def see(self, *faces: Face, step_s: float = 0.04) -> TrackedFaces:
+    def see(self, *faces: Face, step_s: float = 0.04, size: tuple[int, int] = (120, 160)) -> TrackedFaces:
         """The next frame."""
         self.index += 1
-        pixels = blobs.paint(faces)
+        pixels = blobs.paint(faces, *size)
         pixels.flags.writeable = False
         return self.tracker.track(Frame(pixels, self.index, self.index * step_s))
 
@@ -71,11 +71,27 @@ def test_detector_runs_at_its_interval() -> None:
     assert [world.see(LEFT).detected for _ in range(9)] == [True, False, False, False] * 2 + [True]
 
 
-def test_detector_searches_more_often_while_faces_are_missing() -> None:
-    world = World(faces=2, interval_frames=100, search_frames=3)
+def test_detector_glances_while_others_may_come() -> None:
+    world = World(faces=2, interval_frames=100, search_frames=50, glance_frames=3)
     assert [world.see(LEFT).detected for _ in range(7)] == [True, False, False, True, False, False, True]
     assert ids(world.see(LEFT, RIGHT)) == [0]
     assert [ids(world.see(LEFT, RIGHT)) for _ in range(3)] == [[0], [0, 1], [0, 1]]
+
+
+def test_whole_frames_are_searched_while_somebody_is_missing() -> None:
+    """The detector's calls in a frame: one tile or look while nobody is missing, both looks after a loss."""
+    world = World(faces=2, interval_frames=100, search_frames=4, glance_frames=2, forget_s=0.4)
+    left, right = (200.0, 200.0, 150.0, 0), (480.0, 200.0, 150.0, 1)
+    calls = []
+    for k in range(20):
+        before = world.engines["detector"].calls
+        seen = world.see(*((left, right) if k == 0 else (left,)), size=(480, 640))
+        calls.append(world.engines["detector"].calls - before)
+        assert ids(seen) == ([0, 1] if k == 0 else [0])
+    lost = 0.4 / 0.04
+    assert calls[:2] == [2, 2]  # the first frame, and the one in which the face is lost
+    assert calls[2:int(lost) + 1] == [0, 0, 0, 2, 0, 0, 0, 2, 0]
+    assert calls[int(lost) + 1:] == [1, 0, 1, 0, 1, 0, 1, 0, 1]
 
 
 def test_loss_is_searched_for_at_once_and_the_old_id_comes_back() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from build_engines.onnx_export import export_regressor
 from rtface.config import OcclusionConfig
@@ -97,8 +98,9 @@ def test_the_regressor_learns_from_pairs_and_from_weights_that_knew_no_mask(fold
         untold.head.weight.normal_(std=0.05)
     export_regressor(untold.config, untold.state_dict(), tmp_path, profile="compact", basis="", training={})
     told = regressor.Regressor(regressor.RegressorConfig())
-    common.initialise(told, tmp_path / "regressor.compact.onnx.gz", widen=True)
-    crops, mask = torch.rand(2, 3, 128, 128), (torch.rand(2, 1, 128, 128) > 0.5).float()
+    common.initialise(told, tmp_path / "regressor.compact.onnx.gz")
+    size = told.config.size
+    crops, mask = torch.rand(2, 3, size, size), (torch.rand(2, 1, size, size) > 0.5).float()
     with torch.no_grad():  # weights are stored as float16
         torch.testing.assert_close(told.eval()(crops, mask), untold.eval()(crops), rtol=1e-2, atol=0.05)
     run = tmp_path / "run"
@@ -111,6 +113,24 @@ def test_the_regressor_learns_from_pairs_and_from_weights_that_knew_no_mask(fold
     assert stem.shape[1] == 4 and float(stem[:, 3].abs().max()) > 0
     with pytest.raises(InputError, match="shards without clean twins"):
         regressor.main([*_arguments(folders, tmp_path / "other", "faces"), "--steps", "1", "--pairs", "2"])
+
+
+def test_the_regressor_starts_from_one_of_smaller_crops():
+    """Features that are alike in all cells mean the same on either grid; places are told by crops of the own size."""
+    small, large = (regressor.Regressor(regressor.RegressorConfig(size=size)).eval() for size in (128, 224))
+    with torch.no_grad():
+        small.head.weight.normal_(std=0.05)
+        large.load_state_dict(large.adapted(small.state_dict()))
+        old, new = (torch.rand(1, net.trunk.config.features, 1, 1).expand(2, -1, grid, grid)
+                    for net, grid in ((small.encoder, 4), (large.encoder, 7)))
+        new = old[:, :, :1, :1].expand_as(new)
+        middle = torch.rand(1, small.encoder.trunk.level_features[-2], 1, 1)
+        answers = [net.head(net.encoder.describe([middle.expand(2, -1, 2 * grid, 2 * grid), late]))
+                   for net, late, grid in ((small, old, 4), (large, new, 7))]
+    torch.testing.assert_close(answers[0], answers[1], rtol=0.02, atol=0.01)
+    assert large.offset[-2:].tolist() == [112, 112] and small.offset[-2:].tolist() == [64, 64]
+    with pytest.raises(ValueError, match="expected 576"):
+        small.encoder.resampled(torch.zeros(512, 1000))
 
 
 def test_pairs_are_one_face_seen_twice(folders):
@@ -131,9 +151,10 @@ def _completed(crops, points):
     return chain.complete(crops, chain.find(crops), points)
 
 
-def test_torch_and_the_run_time_complete_alike(folders):
-    """The chain as torch modules against the stages over the exported networks."""
-    drawn = iter(data.CropStream(data.find_shards(folders / "dense", "faces"), 1, 128, negatives=0.0))
+@pytest.mark.parametrize("size", [128, 224])
+def test_torch_and_the_run_time_complete_alike(folders, size):
+    """The chain as torch modules against the stages over the exported networks, which take 128 px."""
+    drawn = iter(data.CropStream(data.find_shards(folders / "dense", "faces"), 1, size, negatives=0.0))
     samples = [next(drawn) for _ in range(6)]
     crops = torch.from_numpy(np.stack([s.crop for s in samples])).float() / 255
     points = np.stack([s.landmarks for s in samples])
@@ -141,10 +162,11 @@ def test_torch_and_the_run_time_complete_alike(folders):
     names = NETWORKS["contour"]
     with ExitStack() as stack:
         engines = {name: stack.enter_context(open_engine(name, "compact", backend="onnx", threads=1)) for name in names}
-        faces = FaceCrops(crops.numpy(), np.repeat(np.eye(2, 3, dtype=np.float32)[None], 6, axis=0),
-                          np.arange(6, dtype=np.int32))
+        small = functional.interpolate(crops, (128, 128), mode="bilinear", antialias=True)
+        places = np.repeat(np.eye(2, 3, dtype=np.float32)[None], 6, axis=0), np.arange(6, dtype=np.int32)
+        faces = FaceCrops(crops.numpy(), *places)
         stage = Deoccluder(engines, OcclusionConfig(recipe="contour", least_share=0.0))
-        want = completed(faces, stage.apply(faces, points)[1]).pixels
+        want = completed(faces, stage.apply(FaceCrops(small.numpy(), *places), points * 128 / size)[1]).pixels
     changed = np.abs(want - faces.pixels).max(axis=1) > 0
     assert changed.any() and np.abs(got - want).mean() < 2e-3
     assert ((np.abs(got - faces.pixels).max(axis=1) > 0) != changed).mean() < 2e-3
