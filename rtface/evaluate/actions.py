@@ -95,7 +95,7 @@ def _line(name: str, true: Doubles, measured: Doubles, columns: list[int], resul
 
 
 def explained(rows: NDArray[Any]) -> float:
-    """Share of the variance that is predicted, from (faces, 2) squared errors and deviations; NaN without the latter."""
+    """Share of the variance that is predicted, from (faces, 2) squared errors and deviations; NaN without those."""
     wrong, variance = rows.sum(axis=0)
     return float(1 - wrong / variance) if variance > 0 else float("nan")
 
