@@ -128,11 +128,13 @@ def export_landmarks(config: LandmarkNetConfig, state: Mapping[str, Tensor], fol
     """landmarks.PROFILE.onnx.gz and .json."""
     path = folder / f"landmarks.{profile}.onnx.gz"
     net = LandmarkExport(_fill(LandmarkNet(config), state))  # type: ignore[arg-type]
+    outputs = [tensor("landmarks", "N", 68, 2), tensor("presence", "N"), tensor("visibility", "N", 68)]
+    if config.irises:
+        outputs += [tensor("irises", "N", 2, 2), tensor("iris_visibility", "N", 2)]
     export(net, torch.rand(2, 3, config.size, config.size), path, inputs=["crops"],
-           outputs=["landmarks", "presence", "visibility"], dynamic={0: torch.export.Dim("N", min=1)})
+           outputs=[output["name"] for output in outputs], dynamic={0: torch.export.Dim("N", min=1)})
     describe(path, name="landmarks", profile=profile, config=config, training=training,
-             inputs=[tensor("crops", "N", 3, config.size, config.size)],
-             outputs=[tensor("landmarks", "N", 68, 2), tensor("presence", "N"), tensor("visibility", "N", 68)])
+             inputs=[tensor("crops", "N", 3, config.size, config.size)], outputs=outputs)
     return path
 
 

@@ -29,7 +29,7 @@ from rtface.stages.fit import LandmarkFitter
 from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
 from rtface.stages.neutral import NeutralFace
-from rtface.stages.occlude import seen_points
+from rtface.stages.occlude import seen_irises, seen_points
 from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
@@ -252,7 +252,8 @@ class Pipeline:
             coefficients = self._regressor.regress(crops, occlusion)
         with timer.stage("fit"):
             seen = seen_points(tracked.visibility, tracked.tracks.landmarks, occlusion)
-            coefficients = self._fitter.fit(coefficients, tracked.tracks.landmarks, seen)
+            coefficients = self._fitter.fit(coefficients, tracked.tracks.landmarks, seen,
+                                            seen_irises(tracked.irises, occlusion))
         with timer.stage("smooth"):
             regions, confidence = assess(seen, tracked.tracks.scores)
             coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)

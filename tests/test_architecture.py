@@ -30,9 +30,10 @@ LAYERS: dict[str, set[str]] = {
     "morphable": MODEL | {"subdivision", "basis_file", "ops"},
     "jaw": MODEL | {"morphable", "ops"},
     "mirror": MODEL | {"morphable"},
+    "irises": MODEL | {"morphable"},
     "ops": CORE | {"_native"},
     "inference": CORE | {"config", "paths", "ops", "machine"},
-    "stages": MODEL | {"config", "contours", "morphable", "jaw", "mirror", "ops", "inference"},
+    "stages": MODEL | {"config", "contours", "morphable", "jaw", "mirror", "irises", "ops", "inference"},
     "stream": CORE,
     # geometry: only its rotations, for mesh files have axes of their own; stream: a camera is read in a thread
     "io": CORE | {"geometry", "stream"},

@@ -23,7 +23,7 @@ from rtface.stages.crop import crop_faces, same_faces, sample
 from rtface.stages.deocclude import Deoccluder, completed
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.fit import LandmarkFitter
-from rtface.stages.occlude import seen_points
+from rtface.stages.occlude import seen_irises, seen_points
 from rtface.stages.reflect import reflected_landmarks, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
@@ -96,6 +96,8 @@ class Found:
     presence: float
     visibility: Array
     """(1, 68) float32, 1 where a landmark is not covered."""
+    irises: Array
+    """(1, 2, 3) as :class:`rtface.stages.track.TrackedFaces` has them."""
 
     @property
     def points(self) -> FloatArray:
@@ -132,7 +134,7 @@ class LandmarkNetwork:
         tracker = FaceTracker(_GivenBox(box_xyxy), self._engine, self.ANY_FACE)
         tracked = tracker.track(frame)
         tracks = tracked.tracks
-        return Found(tracks, float(tracks.scores[0]), tracked.visibility) if len(tracks) else None
+        return Found(tracks, float(tracks.scores[0]), tracked.visibility, tracked.irises) if len(tracks) else None
 
 
 class MeshLandmarks:
@@ -163,7 +165,7 @@ class MeshNetwork:
         """As :meth:`MeshLandmarks.project`, for a face."""
         crops = crop_faces(frame, found.tracks, self._regressor.size)
         return self._points.project(self._fitter.fit(self._regressor.regress(crops), found.tracks.landmarks,
-                                                     found.visibility))
+                                                     found.visibility, found.irises))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -207,8 +209,9 @@ class FaceReader:
             occlusion, completion = self.deoccluder.apply(covered, found.tracks.landmarks)
             crops = completed(crops, completion)
         seen = seen_points(found.visibility, found.tracks.landmarks, occlusion)
+        coefficients = self.regressor.regress(crops, occlusion)
         return Measured(found.points, found.presence, self.fitter.fit(
-            self.regressor.regress(crops, occlusion), found.tracks.landmarks, seen))
+            coefficients, found.tracks.landmarks, seen, seen_irises(found.irises, occlusion)))
 
     def regress_at(self, frame: Frame, points: FloatArray) -> Coefficients:
         """The regressor alone, on the crop that 68 points (68, 2) px ask for, whatever the landmark network sees."""

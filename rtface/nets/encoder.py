@@ -7,9 +7,10 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn import functional as F
 
 from rtface.nets.mobilenet import MobileNetConfig, MobileNetV3
+from rtface.nets.point_maps import PointMaps, mean_positions
 from rtface.nets.resnet import ResNet, ResNetConfig
 
 PIXEL_MEAN: Final = 0.45
@@ -19,6 +20,8 @@ LOCAL: Final = 64
 """Channels of the grid of stride-32 features."""
 FINE: Final = 16
 """Channels of the grid of stride-16 features."""
+SURE: Final = 8.0
+"""A sharp heat map has about an eighth of its mass in one cell."""
 
 
 class MobileEncoder(nn.Module):
@@ -31,31 +34,13 @@ class MobileEncoder(nn.Module):
     def __init__(self, trunk: MobileNetConfig, size: int, hidden: int) -> None:
         super().__init__()
         self.trunk = MobileNetV3(trunk)
-        self.grid = grid = size // 32
+        grid = size // 32
         self.local = nn.Sequential(nn.Conv2d(trunk.features, LOCAL, 1, bias=False), nn.BatchNorm2d(LOCAL),
                                    nn.Hardswish(inplace=True))
         self.fine = nn.Sequential(nn.Conv2d(self.trunk.level_features[-2], FINE, 1, bias=False), nn.BatchNorm2d(FINE),
                                   nn.Hardswish(inplace=True))
         features = trunk.features + LOCAL * grid**2 + FINE * (2 * grid) ** 2
         self.hidden = nn.Sequential(nn.Linear(features, hidden), nn.Hardswish(inplace=True))
-
-    def resampled(self, weight: Tensor) -> Tensor:
-        """(hidden, F) of the first linear layer for crops of another size → (hidden, features) for this one's.
-
-        What it weighs on both grids is spread over the cells of the other one; ValueError when F fits no size.
-        """
-        pooled = self.trunk.config.features
-        cells = (weight.shape[1] - pooled) / (LOCAL + 4 * FINE)
-        old = round(max(cells, 0) ** 0.5)
-        if old < 1 or old * old != cells:
-            raise ValueError(f"weight: got {weight.shape[1]} features, expected {pooled} + {LOCAL + 4 * FINE} · grid²")
-        parts, start = [weight[:, :pooled]], pooled
-        for channels, was, side in ((LOCAL, old, self.grid), (FINE, 2 * old, 2 * self.grid)):
-            grid = weight[:, start:start + channels * was * was].reshape(-1, channels, was, was)
-            start += channels * was * was
-            grid = functional.interpolate(grid, (side, side), mode="bilinear") * (was / side) ** 2
-            parts.append(grid.flatten(1))
-        return torch.cat(parts, dim=1)
 
     def pyramid(self, crops: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of the crops, finest first; see :meth:`MobileNetV3.pyramid`."""
@@ -71,12 +56,30 @@ class MobileEncoder(nn.Module):
         return self.hidden(joined)
 
 
-def widened(stored: Tensor, own: Tensor) -> Tensor:
-    """``stored`` in the shape of ``own``, a convolution's further input channels filled with zeros."""
-    if stored.ndim == own.ndim == 4 and stored.shape[1] < own.shape[1]:
-        more = own.new_zeros(stored.shape[0], own.shape[1] - stored.shape[1], *stored.shape[2:])
-        stored = torch.cat([stored, more], dim=1)
-    return stored.reshape(own.shape) if stored.numel() == own.numel() else stored
+class PointEncoder(nn.Module):
+    """(N, 3, S, S) RGB 0..1 and (N, 1, S, S) what hides the face → (N, features): what lies beneath each landmark.
+
+    The landmark network's trunk and heat maps find the points again. Fine features are read off there, where lids, lips
+    and irises are, beside the points' places, how sure they are, the mask on them and the whole's pooled descriptor.
+    """
+
+    def __init__(self, trunk: MobileNetConfig, size: int, points: int, maps: int) -> None:
+        super().__init__()
+        self.size = size
+        self.trunk = MobileNetV3(trunk)
+        self.maps = PointMaps(self.trunk.level_features[1:], points, maps)
+        self.features = points * (maps + 1 + 2 + 1) + trunk.features
+
+    def forward(self, crops: Tensor, mask: Tensor) -> Tensor:
+        levels = self.trunk.pyramid((crops - PIXEL_MEAN) * PIXEL_SCALE)
+        fine = self.maps.features(levels[1:])
+        logits = self.maps.out(fine)
+        points = mean_positions(logits, self.size)
+        fine = torch.cat([fine, F.avg_pool2d(mask, self.size // fine.shape[-1]).to(fine.dtype)], dim=1)
+        beneath = F.grid_sample(fine, (points * (2 / self.size) - 1)[:, :, None].to(fine.dtype), align_corners=False)
+        sure = torch.softmax(logits.float().flatten(2), dim=-1).amax(dim=-1)
+        return torch.cat([beneath.flatten(1).float(), levels[-1].mean(dim=(2, 3)).float(),
+                          (points * (4 / self.size) - 2).flatten(1), sure * SURE], dim=1)
 
 
 class ResNetEncoder(nn.Module):

@@ -32,11 +32,15 @@ class PointMaps(nn.Module):
         nn.init.normal_(self.out.weight, std=0.01)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
+        return self.out(self.features(levels))
+
+    def features(self, levels: Sequence[Tensor]) -> Tensor:
+        """What the heat maps are made from: (N, width, H, W) of the finest level."""
         maps = [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)]
         x = maps[-1]
         for finer, blend in zip(reversed(maps[:-1]), reversed(list(self.blend)), strict=True):
             x = blend(finer + F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return self.out(x)
+        return x
 
 
 def mean_positions(logits: Tensor, size: int) -> Tensor:

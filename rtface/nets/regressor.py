@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from rtface.nets.encoder import PIXEL_MEAN, MobileEncoder, ResNetEncoder, widened
+from rtface.irises import EYES
+from rtface.nets.encoder import PIXEL_MEAN, PointEncoder, ResNetEncoder
 from rtface.nets.mobilenet import MobileNetConfig
 from rtface.nets.resnet import ResNetConfig
-from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, VECTOR_SIZE
+from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, LANDMARKS, VECTOR_SIZE
 
 HIDDEN: Final = 512
+DROPPED: Final = 0.1
+"""Share of the features that training hides: what lies beneath one point is known to its neighbours, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegressorConfig:
-    """``paper`` is ResNet-50 at 224 px; ``compact`` MobileNetV3-small at 128 px, the landmark network's encoder."""
+    """``paper`` is ResNet-50 at 224 px; ``compact`` looks beneath the landmarks, by MobileNetV3-small at 224 px."""
 
     trunk: MobileNetConfig | ResNetConfig = field(default_factory=lambda: MobileNetConfig("small"))
-    size: int = 128
+    size: int = 224
     mask: bool = True
-    """Whether the network is told which pixels something hides, as a fourth channel; the papers' is not."""
+    """Whether the network is told which pixels something hides, as a second input; the papers' is not."""
+    points: int = LANDMARKS + EYES
+    """Points of a MobileNetV3, as the landmark network has them."""
+    maps: int = 64
+    """Channels of the features that are read off there."""
 
     @classmethod
     def profile(cls, name: str) -> RegressorConfig:
@@ -63,11 +69,15 @@ class Regressor(nn.Module):
         super().__init__()
         self.config = config
         self.encoder: nn.Module
-        trunk = replace(config.trunk, inputs=3 + config.mask)
-        if isinstance(trunk, ResNetConfig):
-            self.encoder, features = ResNetEncoder(trunk), trunk.features
+        if isinstance(config.trunk, ResNetConfig):
+            self.encoder = ResNetEncoder(replace(config.trunk, inputs=3 + config.mask))
+            self.hidden: nn.Module = nn.Identity()
+            features = config.trunk.features
         else:
-            self.encoder, features = MobileEncoder(trunk, config.size, HIDDEN), HIDDEN
+            self.encoder = encoder = PointEncoder(config.trunk, config.size, config.points, config.maps)
+            self.hidden = nn.Sequential(nn.BatchNorm1d(encoder.features), nn.Dropout(DROPPED),
+                                        nn.Linear(encoder.features, HIDDEN), nn.Hardswish())
+            features = HIDDEN
         self.head = nn.Linear(features, VECTOR_SIZE)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
@@ -77,17 +87,21 @@ class Regressor(nn.Module):
         self.register_buffer("offset", offset)
         self.register_buffer("spread", spread)
 
-    def adapted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The state of a regressor that may not know the mask yet, or takes crops of another size, for this one."""
-        own, weight = self.state_dict(), "encoder.hidden.0.weight"
-        out = {name: widened(value, own[name]) if name in own else value for name, value in state.items()}
-        if weight in own and out[weight].shape != own[weight].shape:
-            assert isinstance(self.encoder, MobileEncoder)
-            out |= {weight: self.encoder.resampled(out[weight]), "offset": self.offset, "spread": self.spread}
-        return out
+    def describe(self, crops: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The encoder's features (N, F) float32; :meth:`answer` goes on from there."""
+        if self.config.mask and mask is None:
+            raise ValueError("mask: got None, expected (N, 1, S, S), for this network is told what hides the face")
+        if mask is None:
+            mask = torch.zeros_like(crops[:, :1])
+        if isinstance(self.encoder, PointEncoder):
+            return self.encoder(crops, mask)
+        if self.config.mask:
+            crops = torch.cat([crops, mask + PIXEL_MEAN], dim=1)  # 0 is "nothing hides it" behind the normalisation
+        return self.encoder(crops)
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Features (N, F) → (N, 239) float32."""
+        return self.offset + self.spread * self.head(self.hidden(features)).float()
 
     def forward(self, crops: Tensor, mask: Tensor | None = None) -> Tensor:
-        if self.config.mask:
-            assert mask is not None, "this network wants the mask of what hides the face"
-            crops = torch.cat([crops, mask + PIXEL_MEAN], dim=1)  # 0 is "nothing hides it" behind the normalisation
-        return self.offset + self.spread * self.head(self.encoder(crops)).float()
+        return self.answer(self.describe(crops, mask))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from rtface import ops
@@ -41,6 +43,24 @@ def resized_mask(mask: FloatArray, size: int) -> FloatArray:
         return mask
     nearest = ((np.arange(size) + 0.5) * side / size).astype(np.int64)
     return np.ascontiguousarray(mask[:, :, nearest[:, None], nearest])
+
+
+def resized_pixels(pixels: FloatArray, size: int) -> FloatArray:
+    """Crops (N, 3, S, S) at a larger side ``size``: bilinear, the border repeats."""
+    weights = _bilinear(pixels.shape[-1], size)
+    out: FloatArray = np.matmul(np.matmul(weights, pixels), weights.T)
+    return out
+
+
+@cache
+def _bilinear(side: int, size: int) -> FloatArray:
+    """(size, side) float32: row k mixes the pixels beside the k-th of ``size`` pixel centres."""
+    place = np.clip((np.arange(size) + 0.5) * side / size - 0.5, 0, side - 1)
+    low = np.minimum(place.astype(np.int64), side - 2)
+    weights = np.zeros((size, side), np.float32)
+    weights[np.arange(size), low] = 1 - (place - low)
+    weights[np.arange(size), low + 1] = place - low
+    return weights
 
 
 def crop_side(engine: Engine) -> int:

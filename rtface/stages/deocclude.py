@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-import cv2
 import numpy as np
 
 from rtface.config import OcclusionConfig
@@ -14,7 +13,7 @@ from rtface.errors import ModelFileError
 from rtface.geometry import FloatArray
 from rtface.inference import Engine
 from rtface.stages.complete import Completer
-from rtface.stages.crop import resized_mask
+from rtface.stages.crop import resized_mask, resized_pixels
 from rtface.stages.occlude import Occluder
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.structure import Structurer, hole
@@ -92,7 +91,5 @@ def completed(crops: FaceCrops, completion: Completion | None) -> FaceCrops:
         pixels[rows] = after.pixels
         return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)
     holes = resized_mask(completion.mask, side)
-    for row, drawn, inside in zip(rows, after.pixels, holes, strict=True):
-        larger = cv2.resize(drawn.transpose(1, 2, 0), (side, side), interpolation=cv2.INTER_LINEAR)
-        pixels[row] = np.where(inside > 0.5, larger.transpose(2, 0, 1), pixels[row])
+    pixels[rows] = np.where(holes > 0.5, resized_pixels(after.pixels, side), pixels[rows])
     return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)

@@ -4,7 +4,8 @@ The regressor says what a whole face is like, the landmark network where its poi
 that the second one sees better. Both measure pose and expression, so they are joined: maximum a posteriori, with what
 was regressed as the prior and the visible landmarks as observations. It is the fitting of morphable models to features
 (Blanz & Vetter, SIGGRAPH 1999), Gauss–Newton from the prior; each step is solved in the space of the landmarks, as in a
-Kalman filter: K = Λ Jᵀ (J Λ Jᵀ + Σ)⁻¹. Who somebody is stays as regressed: one picture's landmarks say little about it.
+Kalman filter: K = Λ Jᵀ (J Λ Jᵀ + Σ)⁻¹. Gaze follows from where the irises lie beside the eyes' corners. Who somebody
+is stays as regressed: one picture's landmarks say little about it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from rtface.config import FitConfig
 from rtface.geometry import FloatArray, angles_from_matrices, rotation_about, rotation_matrices
+from rtface.irises import Irises
 from rtface.morphable import MorphableModel
 from rtface.types import EXPRESSION_SIZE, LANDMARKS, Coefficients
 
@@ -50,13 +52,16 @@ class LandmarkFitter:
         self._identity = model.identity_basis[rows].astype(np.float64)
         self._expression = model.expression_basis[rows].astype(np.float64)
         """(P, 3, 64)."""
-        self._model = model
+        self._model, self._irises = model, Irises(model)
         self._least = model.expression_min.astype(np.float64)
         self._prior = np.concatenate([[config.rotation_rad] * 3, [config.scale], [config.translation_mm] * 2,
                                       [_freedom(config, name) for name in model.expression_names]]) ** 2
 
-    def fit(self, coefficients: Coefficients, landmarks: FloatArray, visibility: FloatArray) -> Coefficients:
+    def fit(self, coefficients: Coefficients, landmarks: FloatArray, visibility: FloatArray,
+            irises: FloatArray | None = None) -> Coefficients:
         """coefficients and landmarks (N, 68, 2) in frame px, visibility (N, 68) 0..1 → new coefficients, frame px.
+
+        irises (N, 2, 3): x and y in frame px and visibility; where one is seen both eyes look where it says.
 
         A landmark counts as far as it is visible. Identity, albedo and light stay, and pose where fewer than
         ``least_points`` are seen. Actions are kept within what they mean
@@ -83,7 +88,18 @@ class LandmarkFitter:
                                 limits[k])
             for name, value in fitted.items():
                 fields[name][k] = value
-        return replace(coefficients, **fields)
+        coefficients = replace(coefficients, **fields)
+        return coefficients if irises is None else self._look(coefficients, landmarks, irises)
+
+    def _look(self, coefficients: Coefficients, landmarks: FloatArray, irises: FloatArray) -> Coefficients:
+        """Gaze from irises; both eyes share it, since one of them alone is read less surely than they squint."""
+        weight = np.where(irises[..., 2] > self._config.least_visibility, irises[..., 2], 0.0)[..., None]
+        seen = weight.sum(axis=1) > 0
+        directions = self._irises.gaze(coefficients, landmarks, irises[..., :2])
+        mean = (directions * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
+        looking = self._irises.with_gaze(coefficients.expression, mean.astype(np.float32))
+        expression = np.where(seen, looking, coefficients.expression).astype(np.float32)
+        return replace(coefficients, expression=self._model.clip_expression(expression, coefficients.identity))
 
     def _face(self, prior: dict[str, Doubles], neutral: Doubles, used: IntArray, landmarks: Doubles,
               noise: Doubles, most: Doubles) -> dict[str, Doubles]:

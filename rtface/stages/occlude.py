@@ -89,6 +89,14 @@ def seen_points(visibility: FloatArray, landmarks: FloatArray, occlusion: Occlus
     return np.minimum(visibility, 1 - hidden_points(occlusion, landmarks))
 
 
+def seen_irises(irises: FloatArray, occlusion: Occlusion | None) -> FloatArray:
+    """Irises (N, 2, 3) frame px and visibility, seen where the mask agrees; see :func:`seen_points`."""
+    if occlusion is None:
+        return irises
+    seen = np.minimum(irises[..., 2], 1 - hidden_points(occlusion, irises[..., :2]))
+    return np.concatenate([irises[..., :2], seen[..., None]], axis=-1)
+
+
 def hidden_points(occlusion: Occlusion, points: FloatArray) -> FloatArray:
     """How surely something is before points (N, P, 2) in frame px: (N, P) float32 0..1.
 

@@ -59,13 +59,17 @@ class ReflectedEngine:
 
 
 def reflected_landmarks(engine: Engine) -> ReflectedEngine:
-    """The landmark network, looking twice: outputs landmarks (N, 68, 2) crop px, visibility (N, 68), others alike."""
+    """The landmark network, looking twice: landmarks (N, 68, 2) and irises (N, 2, 2) crop px, their visibility."""
     side = np.float32(crop_side(engine))
 
     def turn_back(outputs: Mapping[str, Array]) -> Mapping[str, Array]:
         landmarks = outputs["landmarks"][:, LANDMARKS_68]
         landmarks[..., 0] = side - landmarks[..., 0]
-        return {**outputs, "landmarks": landmarks, "visibility": outputs["visibility"][:, LANDMARKS_68]}
+        turned = {**outputs, "landmarks": landmarks, "visibility": outputs["visibility"][:, LANDMARKS_68]}
+        if "irises" in outputs:
+            irises = outputs["irises"][:, ::-1] * np.array([-1, 1], np.float32) + np.array([side, 0], np.float32)
+            turned |= {"irises": irises, "iris_visibility": outputs["iris_visibility"][:, ::-1]}
+        return turned
 
     return ReflectedEngine(engine, turn_back)
 

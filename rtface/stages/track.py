@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from rtface.geometry import (
     invert_affine,
 )
 from rtface.inference import Engine
+from rtface.irises import EYES
 from rtface.stages.crop import crop_side, sample
 from rtface.stages.cut import CutFinder
 from rtface.stages.detect import Detections, Searches
@@ -44,6 +45,9 @@ class TrackedFaces:
     """``scores`` is the landmark network's presence."""
     visibility: Array
     """(N, 68) float32, 1 where a landmark is not covered."""
+    irises: Array
+    """(N, 2, 3) float32 of the right and the left eye: x and y in frame px, and 1 where the iris can be seen. A
+    landmark network that does not look for irises sees none."""
     detected: bool
     """Whether the detector ran in this frame."""
     cut: bool = False
@@ -61,13 +65,27 @@ class _Face:
     """(68, 2) px at that time."""
     visibility: FloatArray
     presence: float
+    irises: FloatArray
+    """(2, 3) px and visibility; not kept by snapshots, since no later frame asks for it."""
+
+
+class _Seen(NamedTuple):
+    """One pass of the landmark network; see :class:`_Face`."""
+
+    landmarks: FloatArray
+    presence: FloatArray
+    visibility: FloatArray
+    irises: FloatArray
 
 
 class FaceTracker:
     """Keeps every face's id and last landmarks; call :meth:`track` frame by frame, in order."""
 
     def __init__(self, detector: Searches, engine: Engine, config: TrackerConfig | None = None) -> None:
-        """engine: input crops (N, 3, S, S), outputs landmarks (N, 68, 2) crop px, presence (N,), visibility (N, 68)."""
+        """engine: input crops (N, 3, S, S), outputs landmarks (N, 68, 2) crop px, presence (N,), visibility (N, 68).
+
+        It may also give irises (N, 2, 2) crop px and iris_visibility (N, 2).
+        """
         self._detector = detector
         self._engine = engine
         self._config = config or TrackerConfig()
@@ -108,8 +126,8 @@ class FaceTracker:
             self._glances += glance
             followed = self._add_detected(frame, followed, found)
         self._faces = followed
-        return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)), detect,
-                            cut)
+        return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)),
+                            _stack([f.irises for f in followed], (EYES, 3)), detect, cut)
 
     def snapshot(self) -> dict[str, Array]:
         """All state as small arrays, for :meth:`restore`."""
@@ -128,8 +146,9 @@ class FaceTracker:
         """Go on after the frame at which :meth:`snapshot` was taken."""
         rows = zip(state["ids"], state["first_index"], state["seen_s"], state["landmarks"], state["visibility"],
                    state["presence"], strict=True)
+        unknown = np.zeros((EYES, 3), np.float32)
         both = [_Face(int(i), int(first), float(seen), np.array(points, np.float32), np.array(visible, np.float32),
-                      float(presence)) for i, first, seen, points, visible, presence in rows]
+                      float(presence), unknown) for i, first, seen, points, visible, presence in rows]
         count = int(state["followed"])
         self._faces, self._lost = both[:count], both[count:]
         self._next_id, self._since_detection = int(state["next_id"]), int(state["since_detection"])
@@ -140,26 +159,31 @@ class FaceTracker:
         """Measure the faces of the last frame again; those that are gone are left out."""
         if not self._faces:
             return []
-        landmarks, presence, visibility = self._measure(
+        seen = self._measure(
             frame, crops_from_landmarks(np.stack([f.landmarks for f in self._faces]), self._size, close=True))
-        boxes = boxes_from_landmarks(landmarks)
+        boxes = boxes_from_landmarks(seen.landmarks)
         inside = _share_inside(boxes, frame)
         growth = np.sqrt(_areas(boxes) / np.maximum(_areas(_boxes(self._faces)), 1e-6))
         steady = (growth < GROWTH) & (growth > 1 / GROWTH)
-        return [replace(face, seen_s=frame.pts_s, landmarks=landmarks[k], visibility=visibility[k],
-                        presence=float(presence[k]))
+        return [replace(face, seen_s=frame.pts_s, landmarks=seen.landmarks[k], visibility=seen.visibility[k],
+                        presence=float(seen.presence[k]), irises=seen.irises[k])
                 for k, face in enumerate(self._faces)
-                if presence[k] >= self._config.min_presence and inside[k] >= MIN_INSIDE and steady[k]]
+                if seen.presence[k] >= self._config.min_presence and inside[k] >= MIN_INSIDE and steady[k]]
 
-    def _measure(self, frame: Frame, crop_from_frame: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """One landmark pass: landmarks (M, 68, 2) frame px, presence (M,), visibility (M, 68)."""
+    def _measure(self, frame: Frame, crop_from_frame: FloatArray) -> _Seen:
+        """One landmark pass, M faces in frame px."""
         ids = np.zeros(len(crop_from_frame), np.int32)
         out = self._engine.run(crops=sample(frame, crop_from_frame, ids, self._size).pixels)
         if not np.isfinite(out["landmarks"]).all():
             raise BackendError(f"landmarks: got points that are not finite from {self._engine.backend}, expected "
                                f"numbers; try another --backend, or --precision f32")
-        points = apply_affine(invert_affine(crop_from_frame), out["landmarks"])
-        return points.astype(np.float32), out["presence"], out["visibility"]
+        frame_from_crop = invert_affine(crop_from_frame)
+        points = apply_affine(frame_from_crop, out["landmarks"])
+        irises = np.zeros((len(points), EYES, 3), np.float32)
+        if "irises" in out:
+            irises[..., :2] = apply_affine(frame_from_crop, out["irises"])
+            irises[..., 2] = out["iris_visibility"]
+        return _Seen(points.astype(np.float32), out["presence"], out["visibility"], irises)
 
     def _add_detected(self, frame: Frame, followed: list[_Face], found: Detections) -> list[_Face]:
         """What was detected: new faces get two landmark passes and an old or a new id, drifted ones are set right."""
@@ -174,13 +198,13 @@ class FaceTracker:
         boxes, owner = boxes[useful][:config.faces], owner[useful][:config.faces]
         if not len(boxes):
             return followed
-        landmarks, _, _ = self._measure(frame, crops_from_boxes(boxes, self._size, close=True))
-        landmarks, presence, visibility = self._measure(
-            frame, crops_from_landmarks(landmarks, self._size, close=True))
-        inside = _share_inside(boxes_from_landmarks(landmarks), frame)
+        rough = self._measure(frame, crops_from_boxes(boxes, self._size, close=True))
+        seen = self._measure(frame, crops_from_landmarks(rough.landmarks, self._size, close=True))
+        inside = _share_inside(boxes_from_landmarks(seen.landmarks), frame)
         faces = list(followed)
-        for k in np.flatnonzero((presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):
-            new = _Face(-1, frame.index, frame.pts_s, landmarks[k], visibility[k], float(presence[k]))
+        for k in np.flatnonzero((seen.presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):
+            new = _Face(-1, frame.index, frame.pts_s, seen.landmarks[k], seen.visibility[k], float(seen.presence[k]),
+                        seen.irises[k])
             if owner[k] >= 0:
                 old = faces[owner[k]]
                 if new.presence >= old.presence:

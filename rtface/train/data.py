@@ -24,6 +24,7 @@ from rtface.geometry import (
     opencv_affine,
     transform_coefficients,
 )
+from rtface.irises import EYES, LIDS, OPEN_MM, Irises
 from rtface.mirror import LANDMARKS_68, Mirror
 from rtface.synth.shards import decode
 from rtface.types import VECTOR_SIZE, Coefficients
@@ -103,6 +104,10 @@ class CropSample(NamedTuple):
     """(68,)."""
     presence: np.float32
     """() 1 = the crop is on a face as tracking would place it."""
+    irises: FloatArray = np.zeros((EYES, 2), np.float32)
+    """(2, 2), where the stream was asked for them."""
+    iris_visibility: FloatArray = np.zeros(EYES, np.float32)
+    """(2,)."""
 
 
 CLOSE_JITTER = 1.3
@@ -131,8 +136,11 @@ def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArr
 
 
 def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *, negatives: float,
-                close: bool = False) -> CropSample:
-    """One augmented crop of one stored sample; ``negatives``: share of crops placed away from the face."""
+                close: bool = False, eyes: Irises | None = None) -> CropSample:
+    """One augmented crop of one stored sample; ``negatives``: share of crops placed away from the face.
+
+    eyes: where irises are wanted.
+    """
     pixels = decode(shard.blob("pixels", index))
     landmarks = shard.arrays["landmarks"][index]
     presence = 1.0
@@ -150,13 +158,18 @@ def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *
     else:
         crop, crop_from_picture = random_crop(rng, pixels, landmarks, size, close=close)
     transform = crop_from_picture[None].astype(np.float32)
-    vector = Coefficients.from_vector(shard.arrays["coefficients"][index][None], "")
-    vector = transform_coefficients(vector, transform).to_vector()[0]
+    coefficients = Coefficients.from_vector(shard.arrays["coefficients"][index][None], "")
+    vector = transform_coefficients(coefficients, transform).to_vector()[0]
     points = apply_affine(transform, landmarks[None])[0]
-    inside = ((points >= 0) & (points < size)).all(axis=1)
-    return CropSample(np.ascontiguousarray(degrade(rng, crop).transpose(2, 0, 1)), vector.astype(np.float32),
-                      points.astype(np.float32), (shard.arrays["visibility"][index] * inside).astype(np.float32),
-                      np.float32(presence))
+    visibility = shard.arrays["visibility"][index] * ((points >= 0) & (points < size)).all(axis=1)
+    sample = CropSample(np.ascontiguousarray(degrade(rng, crop).transpose(2, 0, 1)), vector.astype(np.float32),
+                        points.astype(np.float32), visibility.astype(np.float32), np.float32(presence))
+    if eyes is None:
+        return sample
+    irises, gaps = eyes.project(coefficients, landmarks[None])
+    seen = np.array([visibility[first:end].mean() for first, end in LIDS]) * (gaps[0] >= OPEN_MM)
+    return sample._replace(irises=apply_affine(transform, irises)[0].astype(np.float32),
+                           iris_visibility=seen.astype(np.float32))
 
 
 class ShardStream(IterableDataset):
@@ -217,9 +230,10 @@ def mirrored(sample: CropSample, mirror: Mirror) -> CropSample:
     width = sample.crop.shape[2]
     points = sample.landmarks[LANDMARKS_68] * np.array([-1, 1], np.float32)
     points[:, 0] += width
+    irises = sample.irises[::-1] * np.array([-1, 1], np.float32) + np.array([width, 0], np.float32)
     return CropSample(np.ascontiguousarray(sample.crop[:, :, ::-1]),
                       mirror.coefficients(sample.coefficients[None], width)[0], points,
-                      sample.visibility[LANDMARKS_68], sample.presence)
+                      sample.visibility[LANDMARKS_68], sample.presence, irises, sample.iris_visibility[::-1].copy())
 
 
 LEAST_VISIBLE = 0.08
@@ -231,11 +245,13 @@ class CropStream(ShardStream):
 
     negatives: share of crops away from the face; half of them come from ``scenes`` shards where there are any.
     mirror: turns half of the crops left to right; None: none. close: crops as the landmark network sees them.
+    eyes: where irises are wanted.
     """
 
     def __init__(self, paths: list[Path], seed: int, size: int, *, negatives: float, mirror: Mirror | None = None,
-                 scenes: Sequence[Path] = (), close: bool = False) -> None:
+                 scenes: Sequence[Path] = (), close: bool = False, eyes: Irises | None = None) -> None:
         super().__init__(paths, seed)
+        self.eyes = eyes
         self.size, self.negatives, self.mirror, self.scenes = size, negatives, mirror, tuple(scenes)
         self.close = close
         self._scenes: Shard | None = None
@@ -248,7 +264,8 @@ class CropStream(ShardStream):
         if shard.arrays["visible_fraction"][index] < LEAST_VISIBLE:
             others = np.flatnonzero(shard.arrays["visible_fraction"] >= LEAST_VISIBLE)
             index = int(rng.choice(others)) if len(others) else index
-        drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives, close=self.close)
+        drawn = crop_sample(rng, shard, index, self.size, negatives=self.negatives, close=self.close,
+                            eyes=self.eyes)
         return mirrored(drawn, self.mirror) if self.mirror is not None and rng.random() < 0.5 else drawn
 
 

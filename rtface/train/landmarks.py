@@ -4,8 +4,8 @@
                                      [--scenes SCENES] [--export rtface/weights]
 
 DATA holds `faces` shards from `rtface synth write`, SCENES `scenes` shards (hands, prints and walls that are no
-face). Half of the crops are mirrored. Loss: smooth L1 on the 68 points in crop px (points that
-something covers count half), cross-entropy on their heat maps, on presence and on visibility.
+face). Half of the crops are mirrored. Loss: smooth L1 on the 68 points and both irises in
+crop px (points that something covers count half), cross-entropy on their heat maps, on presence and on visibility.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from build_engines.onnx_export import export_landmarks
+from rtface.irises import Irises
 from rtface.losses.geometry import point_loss
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
@@ -26,9 +27,12 @@ from rtface.nets.point_maps import map_loss
 from rtface.train import common
 from rtface.train.data import CropStream, as_input, find_shards
 from rtface.train.session import Session
+from rtface.types import LANDMARKS
 
 MAPS = 0.5
 """What the heat maps weigh against a pixel."""
+IRISES = 8.0
+"""What an iris weighs against a landmark: there are two of them, and gaze is read off a few pixels."""
 NEGATIVES = 0.15
 """Share of crops that show no face where tracking would have one."""
 
@@ -45,24 +49,33 @@ def main(arguments: list[str] | None = None) -> None:
     net = LandmarkNet(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
                       config=config, clip=20.0)
-    mirror = Mirror(MorphableModel.load(level=0))
-    stream = CropStream(shards, session.seed, config.size, negatives=NEGATIVES, mirror=mirror,
-                        scenes=find_shards(options.scenes, "scenes") if options.scenes else (), close=True)
+    model = MorphableModel.load(level=0)
+    stream = CropStream(shards, session.seed, config.size, negatives=NEGATIVES, mirror=Mirror(model),
+                        scenes=find_shards(options.scenes, "scenes") if options.scenes else (), close=True,
+                        eyes=Irises(model) if config.irises else None)
     for batch in session.batches(stream):
         sample = type(batch)(*(t.to(device) for t in batch))
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             out = net(as_input(sample.crop, device))
-        weights = sample.presence[:, None] * (0.5 + 0.5 * sample.visibility)
-        points = point_loss(out.landmarks, sample.landmarks, weights, beta=1.0)
+        wanted, shown = sample.landmarks, sample.visibility
+        if config.irises:
+            wanted = torch.cat([wanted, sample.irises], dim=1)
+            shown = torch.cat([shown, sample.iris_visibility], dim=1)
+        weights = sample.presence[:, None] * (0.5 + 0.5 * shown)
+        weights[:, LANDMARKS:] *= IRISES
+        points = point_loss(out.landmarks, wanted, weights, beta=1.0)
         presence = F.binary_cross_entropy_with_logits(out.presence, sample.presence)
-        visibility = F.binary_cross_entropy_with_logits(out.visibility, sample.visibility,
+        visibility = F.binary_cross_entropy_with_logits(out.visibility, shown,
                                                         weight=sample.presence[:, None])
-        maps = map_loss(out.maps, sample.landmarks, weights, config.size)
+        maps = map_loss(out.maps, wanted, weights, config.size)
         loss = points + MAPS * maps + 2.0 * presence + 1.0 * visibility
         with torch.no_grad():
-            distance = torch.linalg.norm(out.landmarks - sample.landmarks, dim=-1).mean(dim=1)
-            px = (distance * sample.presence).sum() / sample.presence.sum().clamp(min=1)
-        session.update(loss, {"px": px, "maps": maps, "presence": presence, "visibility": visibility})
+            distance = torch.linalg.norm(out.landmarks - wanted, dim=-1)
+            faces = sample.presence.sum().clamp(min=1)
+            px = (distance[:, :LANDMARKS].mean(dim=1) * sample.presence).sum() / faces
+            irises = (distance * shown)[:, LANDMARKS:].sum() / shown[:, LANDMARKS:].sum().clamp(min=1)
+        session.update(loss, {"px": px, "iris_px": irises, "maps": maps, "presence": presence,
+                              "visibility": visibility})
     session.export("landmarks", export_landmarks, config)
 
 

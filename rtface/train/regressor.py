@@ -1,35 +1,36 @@
 """Train the coefficient regressor on labelled synthetic faces.
 
-    python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--encoder LANDMARKS.pt]
-                                     [--deoccluded 0.4] [--pairs 2] [--resume] [--export rtface/weights]
+    python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--encoder LANDMARKS]
+                                     [--frozen 60000] [--deoccluded 0.4] [--pairs 2] [--resume] [--export WEIGHTS]
 
-DATA holds `faces` shards from `rtface synth write`. ``--encoder`` starts the convolutions from a landmark checkpoint
-(same trunk), which saves most of the time. Half of the crops are mirrored. The shipped segmentation network tells the
-regressor what is hidden, as at run time; the share ``--deoccluded`` is completed by the shipped networks, too, and a
-tenth of the crops comes without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT`` (shards with clean twins) every
-face is seen twice, hidden and clean, and both answers shall be one mesh: WEIGHT weighs AgreementTerms.
+DATA holds `faces` shards from `rtface synth write`. ``--encoder`` takes trunk and heat maps from a landmark network
+(its checkpoint or its weight file); with ``--frozen`` they stay as they are, and the layers behind them learn within
+minutes on a CPU. Half of the crops are mirrored. The shipped segmentation network tells the regressor what is hidden,
+as at run time; the share ``--deoccluded`` is completed by the shipped networks, too, and a tenth of the crops comes
+without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT`` (shards with clean twins) every face is seen twice,
+hidden and clean, and both answers shall be one mesh: WEIGHT weighs AgreementTerms.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from build_engines.onnx_export import export_regressor
+from build_engines.onnx_export import export_regressor, stored_state
 from rtface.errors import ModelFileError
 from rtface.losses.coefficients import CoefficientLoss, CoefficientLossConfig
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
-from rtface.nets.encoder import widened
 from rtface.nets.regressor import Regressor, RegressorConfig
 from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
-from rtface.train.data import CropStream, ShardStream, as_input, find_shards
+from rtface.train.data import CropStream, ShardStream, as_input, batches, find_shards
 from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
 from rtface.train.pairs import PairSample, PairStream
 from rtface.train.session import Session
@@ -44,15 +45,14 @@ IGNORANT = 0.1
 
 
 def load_encoder(net: Regressor, path: Path) -> None:
-    """Fill the encoder's convolutions (not its fully connected layer) from a landmark network's checkpoint."""
+    """Fill the encoder (trunk and heat maps) from a landmark network: its checkpoint or its exported file."""
     own = net.encoder.state_dict()
-    state = common.load_checkpoint(path)["ema"]
-    state = {name: widened(value, own[name]) if name in own else value for name, value in state.items()}
-    wanted = {name for name in own if not name.startswith("hidden.")}
-    if missing := sorted(name for name in wanted if name not in state or state[name].shape != own[name].shape):
-        raise ModelFileError(f"--encoder: got {path} without {missing[0]} of the right shape, expected a checkpoint of "
-                             f"rtface.train.landmarks with the same trunk")
-    net.encoder.load_state_dict({**own, **{name: state[name] for name in wanted}})
+    state = stored_state(path, net.encoder, "net.") if path.name.endswith(".onnx.gz") else (
+        common.load_checkpoint(path)["ema"])
+    if missing := sorted(name for name in own if name not in state or state[name].numel() != own[name].numel()):
+        raise ModelFileError(f"--encoder: got {path} without {missing[0]} of the right shape, expected a landmark "
+                             f"network with the same trunk and points")
+    net.encoder.load_state_dict({name: state[name].reshape(value.shape) for name, value in own.items()})
 
 
 def views(batch: Any, chain: TorchDeoccluder | None, share: float,
@@ -78,6 +78,37 @@ def views(batch: Any, chain: TorchDeoccluder | None, share: float,
             torch.cat([target, batch.clean_coefficients.to(device)]))
 
 
+class Kept(NamedTuple):
+    """What an encoder saw in many crops, and the truth."""
+
+    features: Tensor
+    """(N, F) float16."""
+    targets: Tensor
+    """(N, 239)."""
+
+    @classmethod
+    def of(cls, seen: Iterator[tuple[Tensor, Tensor]], net: Regressor, count: int) -> Kept:
+        """Features and coefficients of the first ``count`` crops; the network looks as at run time meanwhile."""
+        features: list[Tensor] = []
+        targets: list[Tensor] = []
+        net.eval()
+        with torch.no_grad():
+            while sum(map(len, targets)) < count:
+                some, target = next(seen)
+                features.append(some.half())
+                targets.append(target)
+        net.train()
+        return cls(torch.cat(features), torch.cat(targets))
+
+    def batches(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Endless batches in ever new order."""
+        generator = torch.Generator().manual_seed(seed)
+        while True:
+            for rows in torch.randperm(len(self.targets), generator=generator).split(batch):
+                if len(rows) == batch or batch > len(self.targets):
+                    yield self.features[rows].float(), self.targets[rows]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parse, build, loop, export."""
     parser = common.base_parser(__doc__ or "", steps=10000, batch=48, lr=1e-3)
@@ -85,6 +116,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--encoder", type=Path, help="landmark checkpoint whose convolutions to start from")
     parser.add_argument("--deoccluded", type=float, default=0.4,
                         help="share of crops from which occluders are removed by the shipped networks")
+    parser.add_argument("--frozen", type=int, default=0, metavar="CROPS",
+                        help="leave the encoder as it is: what it sees in so many crops is kept, and the layers "
+                             "behind it learn from that; 0: everything learns, from ever new crops")
     parser.add_argument("--pairs", type=float, default=0.0,
                         help="weight of the agreement between hidden and clean crops; 0: no pairs")
     options = parser.parse_args(arguments)
@@ -103,10 +137,20 @@ def main(arguments: list[str] | None = None) -> None:
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
     chain = TorchDeoccluder(device) if config.mask or options.deoccluded else None
-    for batch in session.batches(stream):
+
+    def seen(batch: Any) -> tuple[Tensor, Tensor]:
+        """A batch of crops → the encoder's features and coefficients."""
         crops, mask, target = views(batch, chain, options.deoccluded, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            predicted = net(crops, mask)
+            return net.describe(crops, mask), target
+
+    if options.frozen:
+        kept = Kept.of(map(seen, batches(stream, options.batch, options.workers)), net, options.frozen)
+        drawn = kept.batches(options.batch, session.seed)
+    else:
+        drawn = map(seen, session.batches(stream))
+    for features, target in session.scheduled(drawn) if options.frozen else drawn:
+        predicted = net.answer(features)
         loss, terms = criterion(predicted, target)
         values = terms._asdict()
         if options.pairs:

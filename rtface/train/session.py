@@ -59,7 +59,10 @@ class Session:
 
     def batches(self, stream: ShardStream) -> Iterator[Any]:
         """A batch for every step that is left, with the learning rate set."""
-        drawn = batches(stream, self.options.batch, self.options.workers)
+        return self.scheduled(batches(stream, self.options.batch, self.options.workers))
+
+    def scheduled(self, drawn: Iterator[Any]) -> Iterator[Any]:
+        """The same for batches from elsewhere."""
         for rate, batch in common.scheduled(drawn, self.optimizer, self.options, self.step):
             self.rate = rate
             yield batch
