@@ -15,7 +15,7 @@ from rtface.nets.resnet import ResNetConfig
 from rtface.types import ALBEDO_SIZE, EXPRESSION_SIZE, IDENTITY_SIZE, ILLUMINATION_SIZE, LANDMARKS, VECTOR_SIZE
 
 HIDDEN: Final = 512
-DROPPED: Final = 0.1
+DROPPED: Final = 0.3
 """Share of the features that training hides: what lies beneath one point is known to its neighbours, too."""
 
 

@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     criterion = CoefficientLoss(model, CoefficientLossConfig.of_crops(config.size)).to(device)
     if options.encoder:
         load_encoder(net, options.encoder)
-    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.02), device=device,
+    session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.05), device=device,
                       config=config, clip=10.0, init_prefix="", meta={"basis": model.basis_id})
     paths, mirror = find_shards(options.data, "faces"), Mirror(model)
     stream: ShardStream = (PairStream(paths, session.seed, config.size, mirror) if options.pairs

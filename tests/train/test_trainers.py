@@ -126,7 +126,7 @@ def test_the_point_encoder_reads_what_lies_beneath_points():
     fine = torch.stack([rows, rows.T, *torch.zeros(62, 56, 56)])[None]
     logits = torch.full((1, 70, 56, 56), -50.0)
     logits[0, 48, 40, 10] = logits[0, 69, 20, 30] = 50.0
-    encoder.maps.features, encoder.maps.out = (lambda _: fine), (lambda _: logits)
+    encoder.maps.features, encoder.maps.out.forward = (lambda _: fine), (lambda _: logits)
     mask = torch.zeros(1, 1, 224, 224)
     mask[:, :, 160:] = 1
     with torch.no_grad():
