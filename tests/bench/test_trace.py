@@ -56,7 +56,7 @@ def test_spans_nest_and_name_their_frames_and_threads() -> None:
     for span in recorder.spans:
         assert span.start_ns <= span.end_ns
         assert span.thread == ("rtface-source" if span.name == "source" else "rtface-stages")
-    (detect,) = [s for s in recorder.spans if s.name == "detect"]
+    detect, glance = [s for s in recorder.spans if s.name == "detect"]
     (track,) = [s for s in recorder.spans if s.name == "track" and s.frame == 0]
     assert track.start_ns <= detect.start_ns and detect.end_ns <= track.end_ns
     for result in results:  # what the timer says is what the spans say, without what lies inside

@@ -16,11 +16,9 @@ from rtface.config import OcclusionConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.geometry import pose_vertices
 from rtface.inference import open_engine
-from rtface.irises import Irises
 from rtface.jaw import JawLine, project_landmarks
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
-from rtface.nets import landmarks as landmark_net
 from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
 from rtface.synth import shards
 from rtface.synth.config import SynthConfig
@@ -40,22 +38,9 @@ from rtface.train import (
 )
 from rtface.train.deocclusion import TorchDeoccluder
 from rtface.types import FaceCrops
+from tests.train.runs import arguments
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    list(shards.write(root / "faces", 12, config=SynthConfig(size=96, clean_twin=False, distance_mm=(1e7, 1e7))))
-    list(shards.write(root / "dense", 6, config=SynthConfig(size=96, dense=True, occluder_rate=1.0)))
-    list(shards.write(root / "scenes", 12, kind="scenes", scene_size=(128, 128)))
-    return root
-
-
-def _arguments(folders, run, kind, *extra):
-    return ["--data", str(folders / kind), "--run", str(run), "--batch", "4", "--workers", "0", "--save-every", "1",
-            "--device", "cpu", "--threads", "1", *extra]
 
 
 @pytest.mark.parametrize(("module", "kind", "extra"), [(landmarks, "faces", ()), (regressor, "faces", ()),
@@ -66,9 +51,9 @@ def _arguments(folders, run, kind, *extra):
                                                        (complete, "dense", ("--d-start", "1", "--drawn", "0.5")),
                                                        (detector, "scenes", ("--size", "128"))])
 def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
-    module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
+    module.main([*arguments(folders, tmp_path, kind, *extra), "--steps", "1"])
     first = common.load_checkpoint(tmp_path / "last.pt")
-    module.main([*_arguments(folders, tmp_path, kind, *extra), "--steps", "3", "--resume"])
+    module.main([*arguments(folders, tmp_path, kind, *extra), "--steps", "3", "--resume"])
     second = common.load_checkpoint(tmp_path / "last.pt")
     assert (first["step"], second["step"]) == (1, 3)
     assert any(not torch.equal(a, b) for a, b in zip(first["module"].values(), second["module"].values(), strict=True))
@@ -78,9 +63,9 @@ def test_a_run_stops_and_goes_on(folders, tmp_path, module, kind, extra):
 
 
 def test_completion_starts_from_a_segmentation_network_and_is_judged_by_its_features(folders, tmp_path):
-    segment.main([*_arguments(folders, tmp_path / "segment", "faces"), "--steps", "1"])
+    segment.main([*arguments(folders, tmp_path / "segment", "faces"), "--steps", "1"])
     encoder = tmp_path / "segment" / "last.pt"
-    complete.main([*_arguments(folders, tmp_path / "run", "dense"), "--steps", "1", "--encoder", str(encoder),
+    complete.main([*arguments(folders, tmp_path / "run", "dense"), "--steps", "1", "--encoder", str(encoder),
                    "--export", str(tmp_path / "weights")])
     known, got = common.load_checkpoint(encoder)["ema"], common.load_checkpoint(tmp_path / "run" / "last.pt")["module"]
     stem = got["body.trunk.stem.0.weight"]
@@ -91,86 +76,6 @@ def test_completion_starts_from_a_segmentation_network_and_is_judged_by_its_feat
         row = next(csv.DictReader(file))
     assert float(row["style"]) > 0 and float(row["perceptual"]) > 0
     assert (tmp_path / "weights" / "complete.compact.onnx.gz").exists()
-
-
-def test_the_regressor_learns_from_pairs(folders, tmp_path):
-    run = tmp_path / "run"
-    regressor.main([*_arguments(folders, run, "dense"), "--steps", "1", "--pairs", "2"])
-    with (run / "log.csv").open() as file:
-        row = next(csv.DictReader(file))
-    assert all(float(row[f"apart_{name}"]) > 0 for name in ("identity_mm", "expression_mm", "turn_rad"))
-    with pytest.raises(InputError, match="shards without clean twins"):
-        regressor.main([*_arguments(folders, tmp_path / "other", "faces"), "--steps", "1", "--pairs", "2"])
-
-
-def test_a_frozen_encoder_stays_and_the_layers_behind_it_learn(folders, tmp_path):
-    landmarks.main([*_arguments(folders, tmp_path / "l", "faces"), "--steps", "1"])
-    known = common.load_checkpoint(tmp_path / "l" / "last.pt")["ema"]
-    run = tmp_path / "run"
-    regressor.main([*_arguments(folders, run, "dense"), "--steps", "3", "--frozen", "4",
-                    "--encoder", str(tmp_path / "l" / "last.pt"), "--export", str(tmp_path / "w")])
-    learned = common.load_checkpoint(run / "last.pt")["module"]
-    fresh = regressor.Regressor(regressor.RegressorConfig()).state_dict()
-    for name, value in learned.items():
-        if name.startswith("encoder."):
-            torch.testing.assert_close(value, known[name.removeprefix("encoder.")], rtol=0, atol=0)
-    assert float(learned["hidden.0.running_var"].std()) > float(fresh["hidden.0.running_var"].std())
-    described = json.loads((tmp_path / "w" / "regressor.compact.json").read_text())
-    assert [tensor["name"] for tensor in described["inputs"]] == ["crops", "mask"]
-
-
-def test_the_point_encoder_reads_what_lies_beneath_points():
-    """A map that is sure of a cell, and features that say where they are: the answer is that place."""
-    encoder = regressor.Regressor(regressor.RegressorConfig()).eval().encoder
-    rows = torch.linspace(-1, 1, 56)[:, None].expand(56, 56)
-    fine = torch.stack([rows, rows.T, *torch.zeros(62, 56, 56)])[None]
-    logits = torch.full((1, 70, 56, 56), -50.0)
-    logits[0, 48, 40, 10] = logits[0, 69, 20, 30] = 50.0
-    encoder.maps.features, encoder.maps.out.forward = (lambda _: fine), (lambda _: logits)
-    mask = torch.zeros(1, 1, 224, 224)
-    mask[:, :, 160:] = 1
-    with torch.no_grad():
-        out = encoder(torch.rand(1, 3, 224, 224), mask)
-    beneath = out[0, :70 * 65].reshape(65, 70)
-    for point, row, column, hidden in ((48, 40, 10, 1), (69, 20, 30, 0)):
-        torch.testing.assert_close(beneath[:2, point], torch.stack([rows[row, 0], rows[column, 0]]), rtol=0, atol=1e-4)
-        assert float(beneath[64, point]) == hidden
-        place = out[0, 70 * 65 + 576:70 * 65 + 576 + 140].reshape(70, 2)[point]
-        torch.testing.assert_close(place, torch.tensor([column + 0.5, row + 0.5]) / 14 - 2)
-        assert float(out[0, -70 + point]) == pytest.approx(8.0)
-
-
-def test_the_landmark_network_learns_irises_from_weights_that_knew_none(folders, tmp_path):
-    before = landmark_net.LandmarkNet(landmark_net.LandmarkNetConfig(irises=False)).eval()
-    with torch.no_grad():
-        before.maps.out.weight.normal_(std=0.1)
-        before.state.weight.normal_(std=0.1)
-    after = landmark_net.LandmarkNet(landmark_net.LandmarkNetConfig()).eval()
-    after.load_state_dict(after.adapted(before.state_dict()))
-    crops = torch.rand(2, 3, 192, 192)
-    with torch.no_grad():
-        old, new = before(crops), after(crops)
-    torch.testing.assert_close(new.landmarks[:, :68], old.landmarks)
-    torch.testing.assert_close(new.presence, old.presence)
-    torch.testing.assert_close(new.visibility[:, :68], old.visibility)
-    lids = torch.stack([old.maps[:, 36:42].mean(dim=1), old.maps[:, 42:48].mean(dim=1)], dim=1)
-    torch.testing.assert_close(new.maps[:, 68:], lids)
-    landmarks.main([*_arguments(folders, tmp_path / "run", "faces"), "--steps", "1", "--export", str(tmp_path / "w")])
-    described = json.loads((tmp_path / "w" / "landmarks.compact.json").read_text())
-    assert [tensor["name"] for tensor in described["outputs"]] == ["landmarks", "presence", "visibility", "irises",
-                                                                   "iris_visibility"]
-
-
-def test_crops_know_their_irises_also_in_the_mirror(folders):
-    model = MorphableModel.load(level=0)
-    shard = data.load_shard(data.find_shards(folders / "faces", "faces")[0])
-    sample = data.crop_sample(np.random.default_rng(0), shard, 0, 128, negatives=0.0, eyes=Irises(model))
-    lids = sample.landmarks[36:48].reshape(2, 6, 2)
-    reach = np.ptp(lids[..., 0], axis=1)
-    assert (np.abs(sample.irises - lids.mean(axis=1)) < reach[:, None]).all()
-    turned = data.mirrored(sample, Mirror(model))
-    np.testing.assert_allclose(turned.irises, [[128, 0], [128, 0]] + sample.irises[::-1] * [-1, 1], atol=1e-4)
-    assert turned.iris_visibility.tolist() == sample.iris_visibility[::-1].tolist()
 
 
 def test_pairs_are_one_face_seen_twice(folders):
@@ -247,7 +152,7 @@ def test_shards_without_dense_labels_are_refused(folders):
 
 
 def test_export_writes_weights_with_their_recipe(folders, tmp_path):
-    detector.main([*_arguments(folders, tmp_path / "run", "scenes", "--size", "128"), "--steps", "1", "--export",
+    detector.main([*arguments(folders, tmp_path / "run", "scenes", "--size", "128"), "--steps", "1", "--export",
                    str(tmp_path / "weights")])
     described = json.loads((tmp_path / "weights" / "detector.compact.json").read_text())
     training = described["training"]
@@ -257,10 +162,10 @@ def test_export_writes_weights_with_their_recipe(folders, tmp_path):
 
 def test_weights_tell_every_phase_of_their_training(folders, tmp_path):
     size = ("--size", "128")
-    detector.main([*_arguments(folders, tmp_path / "a", "scenes", *size), "--steps", "2"])
-    detector.main([*_arguments(folders, tmp_path / "b", "scenes", *size), "--steps", "1", "--lr", "1e-4", "--init",
+    detector.main([*arguments(folders, tmp_path / "a", "scenes", *size), "--steps", "2"])
+    detector.main([*arguments(folders, tmp_path / "b", "scenes", *size), "--steps", "1", "--lr", "1e-4", "--init",
                    str(tmp_path / "a" / "last.pt"), "--export", str(tmp_path / "b")])
-    detector.main([*_arguments(folders, tmp_path / "c", "scenes", *size), "--steps", "1", "--init",
+    detector.main([*arguments(folders, tmp_path / "c", "scenes", *size), "--steps", "1", "--init",
                    str(tmp_path / "b" / "detector.compact.onnx.gz"), "--export", str(tmp_path / "c")])
     training = json.loads((tmp_path / "c" / "detector.compact.json").read_text())["training"]
     assert [p["steps"] for p in training["phases"]] == [2, 1, 1] and training["samples_seen"] == 16
@@ -269,12 +174,12 @@ def test_weights_tell_every_phase_of_their_training(folders, tmp_path):
 
 def test_resume_without_a_checkpoint_says_what_to_do(folders, tmp_path):
     with pytest.raises(ModelFileError, match="start without --resume"):
-        landmarks.main([*_arguments(folders, tmp_path, "faces"), "--steps", "1", "--resume"])
+        landmarks.main([*arguments(folders, tmp_path, "faces"), "--steps", "1", "--resume"])
 
 
 def test_data_of_the_wrong_kind_is_named(folders, tmp_path):
     with pytest.raises(InputError, match="without scenes_"):
-        detector.main([*_arguments(folders, tmp_path, "faces"), "--steps", "1"])
+        detector.main([*arguments(folders, tmp_path, "faces"), "--steps", "1"])
 
 
 def test_labels_follow_their_crop(folders):
@@ -324,7 +229,7 @@ def test_negatives_from_scenes_show_no_face(folders):
 
 def test_training_goes_on_from_shipped_weights(folders, tmp_path):
     from rtface.paths import WEIGHTS
-    landmarks.main([*_arguments(folders, tmp_path, "faces", "--scenes", str(folders / "scenes")), "--steps", "1",
+    landmarks.main([*arguments(folders, tmp_path, "faces", "--scenes", str(folders / "scenes")), "--steps", "1",
                     "--lr", "0", "--init", str(WEIGHTS / "landmarks.compact.onnx.gz")])
     net = landmarks.LandmarkNet(landmarks.LandmarkNetConfig())
     common.initialise(net, WEIGHTS / "landmarks.compact.onnx.gz", prefix="net.")
@@ -352,28 +257,15 @@ def test_learning_rate_warms_up_and_decays():
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[100] == pytest.approx(0.01)
 
 
-def test_the_regressor_starts_from_a_landmark_network(folders, tmp_path):
-    landmarks.main([*_arguments(folders, tmp_path / "l", "faces"), "--steps", "1", "--export", str(tmp_path / "w")])
-    source = common.load_checkpoint(tmp_path / "l" / "last.pt")["ema"]
-    for path, off in ((tmp_path / "l" / "last.pt", 0.0), (tmp_path / "w" / "landmarks.compact.onnx.gz", 1e-2)):
-        net = regressor.Regressor(regressor.RegressorConfig())
-        regressor.load_encoder(net, path)
-        torch.testing.assert_close(net.encoder.state_dict()["maps.out.weight"], source["maps.out.weight"], rtol=off,
-                                   atol=off)
-    with pytest.raises(ModelFileError, match="expected a landmark network"):
-        paper = regressor.RegressorConfig.profile("paper")
-        regressor.load_encoder(regressor.Regressor(paper), tmp_path / "l" / "last.pt")
-
-
 def test_readme_names_real_options_of_the_trainers(capsys):
     text = (REPOSITORY / "README.md").read_text().replace("\\\n", " ")
     commands = re.findall(r"^python -m rtface\.train\.(\w+) (.*)$", text, re.M)
     assert [name for name, _ in commands] == ["detector", "landmarks", "regressor"]
-    for name, arguments in commands:
+    for name, options in commands:
         with pytest.raises(SystemExit):
             importlib.import_module(f"rtface.train.{name}").main(["--help"])
         told = capsys.readouterr().out
-        assert all(option in told for option in re.findall(r"--[a-z-]+", arguments))
+        assert all(option in told for option in re.findall(r"--[a-z-]+", options))
 
 
 def test_masks_follow_their_crops(folders):
@@ -410,8 +302,8 @@ def test_masks_are_moved_and_mirrored_with_their_pictures(folders):
 
 def test_averages_lie_between_their_checkpoints(folders, tmp_path):
     runs = [tmp_path / "a", tmp_path / "b"]
-    landmarks.main([*_arguments(folders, runs[0], "faces"), "--steps", "1"])
-    landmarks.main([*_arguments(folders, runs[1], "faces"), "--steps", "2", "--init", str(runs[0] / "last.pt")])
+    landmarks.main([*arguments(folders, runs[0], "faces"), "--steps", "1"])
+    landmarks.main([*arguments(folders, runs[1], "faces"), "--steps", "2", "--init", str(runs[0] / "last.pt")])
     average.main(["landmarks", *(str(run / "last.pt") for run in runs), "--export", str(tmp_path / "weights")])
     described = json.loads((tmp_path / "weights" / "landmarks.compact.json").read_text())
     phases = described["training"]["phases"]
