@@ -1,8 +1,8 @@
 """Average the weights of checkpoints that one training grew out of another.
 
-    python -m rtface.train.average NAME A.pt B.pt [...] --export FOLDER [--profile compact]
+    python -m rtface.train.average NAME A.pt [B.pt ...] --export FOLDER [--profile compact] [--identity 0.7]
 
-NAME: a trainer of rtface.train. The mean of a network before and after a phase of training keeps more of both
+NAME: a trainer of rtface.train; one checkpoint alone is exported as it is. The mean of a network before and after a phase of training keeps more of both
 than either alone (stochastic weight averaging, Izmailov et al., UAI 2018); checkpoints of unrelated runs have no
 meaningful mean. The json's phases are those of the last checkpoint.
 """
@@ -22,6 +22,7 @@ from rtface.contours import PARSING
 from rtface.errors import ModelFileError
 from rtface.morphable import MorphableModel
 from rtface.train import common
+from rtface.types import IDENTITY_SIZE
 
 NAMES: Final = ("detector", "landmarks", "regressor", "segment", "parse", "contour", "complete")
 
@@ -62,7 +63,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--export", type=Path, required=True, help="folder for NAME.PROFILE.onnx.gz and .json")
     parser.add_argument("--profile", default="compact", choices=("compact", "paper"))
+    parser.add_argument("--identity", type=float, default=1.0, metavar="SHARE",
+                        help="regressor: how far identities go from the mean face, as a share of what was learned")
     options = parser.parse_args(arguments)
+    if options.identity != 1 and options.name != "regressor":
+        parser.error(f"--identity: got {options.name}, expected regressor, the network that says who somebody is")
     from build_engines import onnx_export
     from rtface.nets.complete import CompletionNetConfig
     from rtface.nets.contour import ContourNetConfig
@@ -72,6 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
     from rtface.nets.segment import SegmentNetConfig
     state = mean_weights([common.load_checkpoint(path)["ema"] for path in options.checkpoints])
     training = training_of(options.checkpoints, options.name)
+    if options.identity != 1:
+        for name in ("head.weight", "head.bias"):
+            state[name][:IDENTITY_SIZE] *= options.identity
+        training["identity"] = options.identity
     options.export.mkdir(parents=True, exist_ok=True)
     config, write = {"detector": (DetectorNetConfig, onnx_export.export_detector),
                      "landmarks": (LandmarkNetConfig, onnx_export.export_landmarks),

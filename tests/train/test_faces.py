@@ -12,7 +12,7 @@ from rtface.irises import Irises
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.nets import landmarks as landmark_net
-from rtface.train import common, data, landmarks, regressor
+from rtface.train import average, common, data, landmarks, regressor
 from tests.train.runs import arguments
 
 
@@ -107,3 +107,20 @@ def test_the_regressor_starts_from_a_landmark_network(folders, tmp_path):
     with pytest.raises(ModelFileError, match="expected a landmark network"):
         paper = regressor.RegressorConfig.profile("paper")
         regressor.load_encoder(regressor.Regressor(paper), tmp_path / "l" / "last.pt")
+
+
+def test_identities_are_exported_nearer_to_the_mean_face(folders, tmp_path):
+    regressor.main([*arguments(folders, tmp_path / "run", "faces"), "--steps", "1"])
+    nets = []
+    for share in ("1", "0.5"):
+        average.main(["regressor", str(tmp_path / "run" / "last.pt"), "--identity", share, "--export",
+                      str(tmp_path / share)])
+        nets.append(regressor.Regressor(regressor.RegressorConfig()).eval())
+        common.initialise(nets[-1], tmp_path / share / "regressor.compact.onnx.gz")
+    with torch.no_grad():
+        whole, half = (net(torch.full((1, 3, 224, 224), 0.4), torch.zeros(1, 1, 224, 224)) for net in nets)
+    torch.testing.assert_close(half[:, :80], whole[:, :80] / 2, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(half[:, 80:], whole[:, 80:])
+    assert float(whole[:, :80].abs().max()) > 0
+    with pytest.raises(SystemExit):
+        average.main(["detector", str(tmp_path / "run" / "last.pt"), "--identity", "0.5", "--export", str(tmp_path)])
