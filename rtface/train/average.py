@@ -2,9 +2,9 @@
 
     python -m rtface.train.average NAME A.pt [B.pt ...] --export FOLDER [--profile compact] [--identity 0.7]
 
-NAME: a trainer of rtface.train; one checkpoint alone is exported as it is. The mean of a network before and after a phase of training keeps more of both
-than either alone (stochastic weight averaging, Izmailov et al., UAI 2018); checkpoints of unrelated runs have no
-meaningful mean. The json's phases are those of the last checkpoint.
+NAME: a trainer of rtface.train; one checkpoint alone is exported as it is. The mean of a network before and after a
+phase of training keeps more of both than either alone (stochastic weight averaging, Izmailov et al., UAI 2018);
+checkpoints of unrelated runs have no meaningful mean. The json's phases are those of the last checkpoint.
 """
 
 from __future__ import annotations
