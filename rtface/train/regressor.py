@@ -82,31 +82,35 @@ class Kept(NamedTuple):
     """What an encoder saw in many crops, and the truth."""
 
     features: Tensor
-    """(N, F) float16."""
+    """(N, K, F) float16; K crops of one face: 1, or 2 for pairs, the hidden one first."""
     targets: Tensor
-    """(N, 239)."""
+    """(N, K, 239)."""
 
     @classmethod
-    def of(cls, seen: Iterator[tuple[Tensor, Tensor]], net: Regressor, count: int) -> Kept:
-        """Features and coefficients of the first ``count`` crops; the network looks as at run time meanwhile."""
+    def of(cls, seen: Iterator[tuple[Tensor, Tensor]], net: Regressor, count: int, *, crops: int) -> Kept:
+        """Features and coefficients of the first ``count`` faces; the network looks as at run time meanwhile.
+
+        crops: of each face; batches hold all first ones, then all second ones.
+        """
         features: list[Tensor] = []
         targets: list[Tensor] = []
         net.eval()
         with torch.no_grad():
             while sum(map(len, targets)) < count:
                 some, target = next(seen)
-                features.append(some.half())
-                targets.append(target)
+                features.append(torch.stack(some.half().chunk(crops), dim=1))
+                targets.append(torch.stack(target.chunk(crops), dim=1))
         net.train()
         return cls(torch.cat(features), torch.cat(targets))
 
     def batches(self, batch: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Endless batches in ever new order."""
+        """Endless batches of ``batch`` faces in ever new order, as those that were kept."""
         generator = torch.Generator().manual_seed(seed)
         while True:
             for rows in torch.randperm(len(self.targets), generator=generator).split(batch):
                 if len(rows) == batch or batch > len(self.targets):
-                    yield self.features[rows].float(), self.targets[rows]
+                    features, targets = (kept[rows].transpose(0, 1).flatten(0, 1) for kept in self)
+                    yield features.float(), targets
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -116,8 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--encoder", type=Path, help="landmark checkpoint whose convolutions to start from")
     parser.add_argument("--deoccluded", type=float, default=0.4,
                         help="share of crops from which occluders are removed by the shipped networks")
-    parser.add_argument("--frozen", type=int, default=0, metavar="CROPS",
-                        help="leave the encoder as it is: what it sees in so many crops is kept, and the layers "
+    parser.add_argument("--frozen", type=int, default=0, metavar="FACES",
+                        help="leave the encoder as it is: what it sees of so many faces is kept, and the layers "
                              "behind it learn from that; 0: everything learns, from ever new crops")
     parser.add_argument("--pairs", type=float, default=0.0,
                         help="weight of the agreement between hidden and clean crops; 0: no pairs")
@@ -145,7 +149,8 @@ def main(arguments: list[str] | None = None) -> None:
             return net.describe(crops, mask), target
 
     if options.frozen:
-        kept = Kept.of(map(seen, batches(stream, options.batch, options.workers)), net, options.frozen)
+        kept = Kept.of(map(seen, batches(stream, options.batch, options.workers)), net, options.frozen,
+                       crops=1 + bool(options.pairs))
         drawn = kept.batches(options.batch, session.seed)
     else:
         drawn = map(seen, session.batches(stream))

@@ -26,11 +26,29 @@ def test_the_regressor_learns_from_pairs(folders, tmp_path):
         regressor.main([*arguments(folders, tmp_path / "other", "faces"), "--steps", "1", "--pairs", "2"])
 
 
-def test_a_frozen_encoder_stays_and_the_layers_behind_it_learn(folders, tmp_path):
+def test_kept_pairs_stay_together():
+    """What was seen of a hidden face comes with what was seen of the same one, clean: the number tells whose it is."""
+    faces = torch.arange(6.0)[:, None]
+    seen = iter([(torch.cat([faces[:3], faces[:3] + 100]), torch.cat([faces[:3], faces[:3] + 200])),
+                 (torch.cat([faces[3:], faces[3:] + 100]), torch.cat([faces[3:], faces[3:] + 200]))])
+    kept = regressor.Kept.of(seen, torch.nn.Identity(), 6, crops=2)
+    drawn = kept.batches(2, seed=0)
+    whose = []
+    for _ in range(3):
+        features, targets = next(drawn)
+        hidden, clean = features.chunk(2)
+        torch.testing.assert_close(hidden + 100, clean)
+        torch.testing.assert_close(torch.cat([hidden, hidden + 200]), targets)
+        whose += hidden[:, 0].tolist()
+    assert sorted(whose) == faces[:, 0].tolist() and features.dtype == torch.float32
+
+
+@pytest.mark.parametrize("pairs", ["0", "1"])
+def test_a_frozen_encoder_stays_and_the_layers_behind_it_learn(folders, tmp_path, pairs):
     landmarks.main([*arguments(folders, tmp_path / "l", "faces"), "--steps", "1"])
     known = common.load_checkpoint(tmp_path / "l" / "last.pt")["ema"]
     run = tmp_path / "run"
-    regressor.main([*arguments(folders, run, "dense"), "--steps", "3", "--frozen", "4",
+    regressor.main([*arguments(folders, run, "dense"), "--steps", "3", "--frozen", "4", "--pairs", pairs,
                     "--encoder", str(tmp_path / "l" / "last.pt"), "--export", str(tmp_path / "w")])
     learned = common.load_checkpoint(run / "last.pt")["module"]
     fresh = regressor.Regressor(regressor.RegressorConfig()).state_dict()
