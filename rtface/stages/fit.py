@@ -92,7 +92,7 @@ class LandmarkFitter:
         return coefficients if irises is None else self._look(coefficients, landmarks, irises)
 
     def _look(self, coefficients: Coefficients, landmarks: FloatArray, irises: FloatArray) -> Coefficients:
-        """Gaze from irises; both eyes share it, since one of them alone is read less surely than they squint."""
+        """Gaze from irises; both eyes share one direction: they differ by less than either is read wrongly."""
         weight = np.where(irises[..., 2] > self._config.least_visibility, irises[..., 2], 0.0)[..., None]
         seen = weight.sum(axis=1) > 0
         directions = self._irises.gaze(coefficients, landmarks, irises[..., :2])
