@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from rtface.evaluate.metrics import bootstrap_interval
 from rtface.evaluate.networks import NetworkOptions, Networks, face_reader
 from rtface.evaluate.report import Cell, Report, Table
+from rtface.io.avatar import curve_names
 from rtface.morphable import MorphableModel
 from rtface.synth.config import SynthConfig
 from rtface.synth.generator import FaceFactory
@@ -40,8 +41,6 @@ GROUPS: Final = {"gaze": ("eyeLook",), "eyelids": ("eyeBlink", "eyeSquint", "eye
                  "other of the mouth": ("mouth", "tongue"), "all": ("",)}
 """Beginnings of the names of each group's actions; an action counts in the first group that has it, and in ``all``."""
 HEADER: Final = ("spread", "slope", "correlation", "explained %", "95 %")
-ARKIT: Final = 52
-"""The first expression components are ARKit's blend shapes."""
 LEAST_SPREAD: Final = 1e-3
 """Actions that hardly any drawn face shows are left out of the table."""
 
@@ -52,16 +51,16 @@ def measure(networks: Networks, model: MorphableModel, *, faces: int = 400, seed
     reader = face_reader(networks.engines, model, reflect=networks.reflect, fit=networks.fit)
     factory = FaceFactory(model)
     config = SynthConfig(size=288, occluder_rate=occluded, clean_twin=False)
-    names = model.expression_names[:ARKIT]
-    true, measured = np.zeros((2, faces, ARKIT))
+    names = curve_names(model.expression_names)
+    true, measured = np.zeros((2, faces, len(names)))
     lost = 0
     for number in range(faces):
         sample = factory.generate(np.random.default_rng([seed, number]), config)
-        true[number] = sample.coefficients[IDENTITY_SIZE:IDENTITY_SIZE + ARKIT]
+        true[number] = sample.coefficients[IDENTITY_SIZE:IDENTITY_SIZE + len(names)]
         found = reader.measure(Frame(np.ascontiguousarray(sample.pixels), number, 0.0), sample.box_xyxy)
         lost += found is None
         if found is not None:
-            measured[number] = found.coefficients.expression[0, :ARKIT]
+            measured[number] = found.coefficients.expression[0, :len(names)]
     results: list[dict[str, Any]] = []
     groups = [_line(group, true, measured, [k for k, action in enumerate(names) if group in (group_of(action), "all")],
                     results) for group in GROUPS]
