@@ -128,8 +128,8 @@ class People:
         rotation = np.radians([rng.normal(0, 6), turn_deg * rng.choice([-1, 1]) + rng.normal(0, 4), rng.normal(0, 6)])
         side = SIDE * FINER
         pose = np.concatenate([rotation, [PX_PER_MM * FINER, side / 2, side / 2]]).astype(np.float32)
-        shot = self._factory.shoot(rng, person, expression, pose, sample_light(rng), (), side, side,
-                                   distance_mm=float(rng.uniform(600, 1200)))
+        shot = self._factory.shoot(rng, self._factory.stage(rng, person, expression, ()), pose, sample_light(rng), side,
+                                   side, distance_mm=float(rng.uniform(600, 1200)))
         wall = cv2.resize(behind(rng, cluttered), (side, side), interpolation=cv2.INTER_LINEAR)
         picture = finish(shot.drawing, shot.behind, wall, grain_field(rng, side, side), SIDE)
         return Portrait((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8), person, expression)

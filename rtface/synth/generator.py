@@ -35,6 +35,7 @@ from rtface.synth.render import (
     Drawing,
     Light,
     Placed,
+    Surface,
     over,
     paint,
     perspective,
@@ -42,6 +43,7 @@ from rtface.synth.render import (
     sample_light,
 )
 from rtface.synth.shapes import FloatArray
+from rtface.synth.takes import OTHER_AHEAD_MM, OTHER_DISTANCE_MM, Other, Take, meet_somebody
 from rtface.types import VECTOR_SIZE
 
 OF_FACE = np.isin(np.arange(256), (FACE, EYE, MOUTH))
@@ -165,51 +167,50 @@ class FaceFactory:
         count = 2 if rng.random() < 0.18 and len(config.occluder_kinds) > 1 else 1
         return tuple(str(k) for k in rng.choice(config.occluder_kinds, count, replace=False))
 
-    def shoot(self, rng: np.random.Generator, person: Person, expression: FloatArray, pose: FloatArray, light: Light,
-              kinds: tuple[str, ...], height: int, width: int, *, distance_mm: float = np.inf,
-              twin: bool = False) -> Shot:
-        """Render a person; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes the occluders.
+    def stage(self, rng: np.random.Generator, person: Person, expression: FloatArray, kinds: tuple[str, ...]) -> Take:
+        """A person's head with what is before it; ``rng`` shapes that."""
+        surfaces, face = self.builder.surfaces(person, expression)
+        things: list[Surface] = []
+        if solid := [kind for kind in kinds if kind in MAKERS]:
+            anchors = self.builder.anchors(person, face)
+            things = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
+                      for kind in solid for piece in MAKERS[kind](rng, anchors)]
+        other = meet_somebody(rng, self.builder) if "head" in kinds else None
+        return Take(person, expression, kinds, surfaces, face, things, other)
+
+    def shoot(self, rng: np.random.Generator, take: Take, pose: FloatArray, light: Light, height: int, width: int, *,
+              distance_mm: float = np.inf, twin: bool = False) -> Shot:
+        """Render a take; pose (6,) in rendering px, seen from ``distance_mm``. ``rng`` only shapes lettering.
 
         twin: draw :attr:`Shot.clean` without the shadows of what hides the face, too.
         """
-        surfaces, face = self.builder.surfaces(person, expression)
-        head = place(surfaces, pose, distance_mm=distance_mm)
+        head = place(take.surfaces, pose, distance_mm=distance_mm)
         raster = head.rasterize(height, width)
-        texture = self.skin(person, expression, pose, light)
-        solid = [kind for kind in kinds if kind in MAKERS]
-        if twin or not solid:
+        texture = self.skin(take.person, take.expression, pose, light)
+        if twin or not take.things:
             drawing = behind = clean = paint(head, raster, light, texture, casters=[head])
-        if solid:
-            anchors = self.builder.anchors(person, face)
-            pieces = [occluder_surface(piece, OCCLUDER_KINDS.index(kind))
-                      for kind in solid for piece in MAKERS[kind](rng, anchors)]
-            things = place(pieces, pose, distance_mm=distance_mm)
+        if take.things:
+            things = place(take.things, pose, distance_mm=distance_mm)
             behind = paint(head, raster, light, texture, casters=[head, things])
             before = paint(things, things.rasterize(height, width), light, None, casters=[things, head])
             drawing = over(before, behind)
             if not twin:
                 clean = behind
-        if "head" in kinds:
-            drawing = over(self._somebody(rng, pose, light, height, width), drawing)
-        placed = self.place(face, pose, distance_mm)
+        if take.other is not None:
+            drawing = over(self._somebody(take.other, pose, light, height, width), drawing)
+        placed = self.place(take.face, pose, distance_mm)
         landmarks = project_landmarks(self.model, self.jaw, placed[None], pose[None, 2])[0]
-        if "text" in kinds:
+        if "text" in take.kinds:
             drawing = flat.letter(rng, drawing, OCCLUDER + OCCLUDER_KINDS.index("text"), self.box(placed))
-        return Shot(drawing, clean, behind, head, raster, face, placed, landmarks, self.box(placed))
+        return Shot(drawing, clean, behind, head, raster, take.face, placed, landmarks, self.box(placed))
 
-    def _somebody(self, rng: np.random.Generator, pose: FloatArray, light: Light, height: int, width: int) -> Drawing:
+    @staticmethod
+    def _somebody(other: Other, pose: FloatArray, light: Light, height: int, width: int) -> Drawing:
         """Another person's head that stands partly before the face."""
-        other = sample_person(rng, self.model, texture_size=128)
-        surfaces, _ = self.builder.surfaces(other, sample_expression(rng, self.model, other.identity))
-        turned = np.array([rng.normal(0, 0.3), rng.uniform(-np.pi, np.pi), rng.normal(0, 0.2)], np.float32)
-        nearer = float(rng.uniform(1.0, 1.25))
-        side = float(rng.choice([-1, 1])) * rng.uniform(95, 165) * pose[3]
-        at = pose[4:6] + np.array([side, rng.normal(10, 45) * pose[3]])
-        there = np.concatenate([turned, [pose[3] * nearer], at]).astype(np.float32)
-        mesh = place(surfaces, there, distance_mm=900.0)
+        mesh = place(other.surfaces, other.pose(pose), distance_mm=OTHER_DISTANCE_MM)
         drawn = paint(mesh, mesh.rasterize(height, width), light, other.texture, casters=[mesh])
         kind = np.where(drawn.kind == NOTHING, drawn.kind, np.uint8(OCCLUDER + OCCLUDER_KINDS.index("head")))
-        ahead = np.float32(260 * pose[3])
+        ahead = np.float32(OTHER_AHEAD_MM * pose[3])
         return Drawing(drawn.color, kind, np.full_like(drawn.triangle_id, -1), drawn.depth - ahead)
 
     def skin(self, person: Person, expression: FloatArray, pose: FloatArray, light: Light) -> FloatArray:
@@ -271,8 +272,8 @@ class FaceFactory:
         distance_mm = float(np.exp(rng.uniform(*np.log(config.distance_mm))))
         light = sample_light(rng)
         kinds = self.choose_occluders(rng, config)
-        shot = self.shoot(rng, person, expression, pose, light, kinds, side, side, distance_mm=distance_mm,
-                          twin=config.clean_twin)
+        take = self.stage(rng, person, expression, kinds)
+        shot = self.shoot(rng, take, pose, light, side, side, distance_mm=distance_mm, twin=config.clean_twin)
         pose, residual = self.fitted_pose(shot.face, shot.placed, pose)
         soft = sample_softening(rng, config.defocus_rate)
         behind = cv2.resize(defocus(self.background(rng, config.size, config.size), soft), (side, side))

@@ -128,8 +128,9 @@ class SceneFactory:
         middle = np.full(2, side / 2)
         pose = self.faces.framed_pose(person, expression, rotation, face_height * 0.8 * zoom, middle)
         kinds = self.faces.choose_occluders(rng, self.config)
-        shot = self.faces.shoot(rng, person, expression, pose, light, kinds, side, side,
-                                distance_mm=float(np.exp(rng.uniform(*np.log(self.config.distance_mm)))))
+        distance_mm = float(np.exp(rng.uniform(*np.log(self.config.distance_mm))))
+        take = self.faces.stage(rng, person, expression, kinds)
+        shot = self.faces.shoot(rng, take, pose, light, side, side, distance_mm=distance_mm)
         covered = (shot.drawing.kind != NOTHING).astype(np.float32)
         layer = np.concatenate([encode_srgb(shot.drawing.color) * covered[..., None], covered[..., None]], axis=-1)
         if side != window:

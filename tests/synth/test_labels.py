@@ -131,8 +131,9 @@ def test_beards_leave_the_contour_alone(factory):
     pose = np.array([0, 0, 0, 0.6, 80, 80], np.float32)
     outlines = []
     for p in (person, shaved):
-        shot = factory.shoot(np.random.default_rng(0), p, np.zeros(64, np.float32), pose,
-                             sample_light(np.random.default_rng(1)), (), 160, 160)
+        rng = np.random.default_rng(0)
+        shot = factory.shoot(rng, factory.stage(rng, p, np.zeros(64, np.float32), ()), pose,
+                             sample_light(np.random.default_rng(1)), 160, 160)
         bare = labels.parse(shot.head, *labels.without_hair(shot.head, 160, 160), p.skin, haired=p.hair is not None)
         outlines.append(labels.contours(bare, 160) > 127)
     assert (outlines[0] == outlines[1]).all() and outlines[0].sum() > 200
