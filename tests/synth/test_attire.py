@@ -27,7 +27,8 @@ def _shot(factory, person, yaw=0.0):
     still = np.zeros(64, np.float32)
     pose = factory.framed_pose(person, still, np.array([0.0, yaw, 0.0]), 70.0, np.array([100.0, 100.0]))
     rng = np.random.default_rng(0)
-    return factory.shoot(rng, factory.stage(rng, person, still, ()), pose, sample_light(np.random.default_rng(1)), 200, 200)
+    take = factory.stage(rng, person, still, ())
+    return factory.shoot(rng, take, pose, sample_light(np.random.default_rng(1)), 200, 200)
 
 
 def test_buns_add_hair_outside_of_the_face(factory):
@@ -68,7 +69,8 @@ def test_further_lamps_cast_shadows_of_their_own(factory):
     pose = factory.framed_pose(person, still, np.zeros(3), 70.0, np.array([100.0, 100.0]))
     rng = np.random.default_rng(0)
     take = factory.stage(rng, person, still, ())
-    drawn = [factory.shoot(rng, take, pose, light._replace(others=others), 200, 200).drawing for others in ((), (lamp._replace(direct=0.0),), (lamp,))]
+    drawn = [factory.shoot(rng, take, pose, light._replace(others=others), 200, 200).drawing
+             for others in ((), (lamp._replace(direct=0.0),), (lamp,))]
     face = drawn[0].kind == 0
     shine = drawn[1].color - drawn[0].color  # a lamp that is no part of the harmonics adds its highlight only
     assert shine.min() > -1e-5
