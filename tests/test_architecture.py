@@ -60,7 +60,8 @@ DRAWS_CLIPS = {"cli.py", "live/sources.py"}
 """But for the clip of ``rtface demo`` and ``rtface live --source demo``, and the commands of ``rtface synth``."""
 
 THIRD_PARTY = {
-    "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py", "doctor/child.py"},
+    "torch": {"nets", "losses", "synth", "train", "evaluate", "inference/torch.py", "doctor/child.py",
+              "bench/synth_device.py"},
     "onnx": {"evaluate/features.py", "train", "bench/graph_cost.py"},
     "onnxscript": {"train"},
     "anny": {"synth"},

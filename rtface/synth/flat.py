@@ -76,3 +76,10 @@ def outside_shadow(rng: np.random.Generator, height: int, width: int) -> FloatAr
     softness = float(rng.uniform(0.5, 6.0)) * max(height, width) / 256
     lit = 1 / (1 + np.exp(-np.clip(field / softness, -30, 30)))
     return np.asarray(1 - float(rng.uniform(0.2, 0.75)) * (1 - lit), np.float32)
+
+
+def sample_stray(rng: np.random.Generator, rate: float, side: int) -> tuple[FloatArray | None, FloatArray | None]:
+    """Glare (side, side, 3) in a share ``rate`` of the pictures, a shadow (side, side) in as many others, else None."""
+    stray = rng.random()
+    return (glare(rng, side, side) if stray < rate else None,
+            outside_shadow(rng, side, side) if rate <= stray < 2 * rate else None)

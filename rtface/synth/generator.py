@@ -132,8 +132,11 @@ class Shot:
     box_xyxy: FloatArray
     """(4,) rendering px."""
 
-    def lit(self, *, add: FloatArray | None = None, times: FloatArray | None = None) -> Shot:
+    def lit(self, add: FloatArray | None, times: FloatArray | None) -> Shot:
         """The shot with light (R, R, 3) added or dimmed by (R, R), occluders and twin alike."""
+        if add is None and times is None:
+            return self
+
         def change(drawing: Drawing) -> Drawing:
             color = drawing.color if times is None else drawing.color * times[..., None]
             return drawing._replace(color=color if add is None else color + add)
@@ -261,14 +264,19 @@ class FaceFactory:
         scale = longer / float((high - low).max())
         return np.concatenate([rotation, [scale], center - scale * (low + high) / 2]).astype(np.float32)
 
+    def sample_pose(self, rng: np.random.Generator, person: Person, expression: FloatArray, config: SynthConfig,
+                    side: int) -> FloatArray:
+        """(6,) pose of a face in a picture of ``side`` px, turned and as large as ``config`` says."""
+        longer = float(rng.uniform(*config.face_share)) * side
+        center = side / 2 + rng.normal(0, 0.03, 2) * side
+        return self.framed_pose(person, expression, sample_rotation(rng, config), longer, center)
+
     def generate(self, rng: np.random.Generator, config: SynthConfig) -> Sample:
         """Draw one face with its labels."""
         person = sample_person(rng, self.model, texture_size=192 if config.size <= SMALL else 256)
         expression = sample_expression(rng, self.model, person.identity)
         side = round(config.size * config.supersample)
-        longer = float(rng.uniform(*config.face_share)) * side
-        center = side / 2 + rng.normal(0, 0.03, 2) * side
-        pose = self.framed_pose(person, expression, sample_rotation(rng, config), longer, center)
+        pose = self.sample_pose(rng, person, expression, config, side)
         distance_mm = float(np.exp(rng.uniform(*np.log(config.distance_mm))))
         light = sample_light(rng)
         kinds = self.choose_occluders(rng, config)
@@ -278,11 +286,7 @@ class FaceFactory:
         soft = sample_softening(rng, config.defocus_rate)
         behind = cv2.resize(defocus(self.background(rng, config.size, config.size), soft), (side, side))
         grain = grain_field(rng, side, side)
-        stray = rng.random()
-        if stray < config.glare_rate:
-            shot = shot.lit(add=flat.glare(rng, side, side))
-        elif stray < 2 * config.glare_rate:
-            shot = shot.lit(times=flat.outside_shadow(rng, side, side))
+        shot = shot.lit(*flat.sample_stray(rng, config.glare_rate, side))
         picture = finish(shot.drawing, shot.behind, behind, grain, config.size, soft)
         clean, same = None, deepcopy(rng)
         pixels = camera.shoot(rng, picture) if config.camera else camera.quantize(picture)

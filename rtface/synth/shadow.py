@@ -13,8 +13,8 @@ RESOLUTION: Final = 176
 """Side of the depth map in texels; it spans the receivers, so a texel is about 2 mm of a head."""
 OFFSET_MM: Final = 2.5
 """Receivers are lifted off their own surface by this much, or it would shade itself."""
-_TAPS: Final = 8
-_TURN: Final = 2.39996
+TAPS: Final = 8
+TURN: Final = 2.39996
 """Golden angle: taps on a sunflower spiral cover a disc evenly."""
 
 
@@ -41,15 +41,15 @@ def lit_share(receivers: FloatArray, normals: FloatArray, casters: FloatArray, t
     radius = max(0.6, softness_mm * px_per_mm * float(scale))
     z -= np.float32(1.0 + 0.7 * radius)  # a tilted surface rises within the disc
     reached = np.zeros(len(receivers), np.float32)
-    for k in range(_TAPS):
-        reach = radius * np.sqrt((k + 0.5) / _TAPS)
-        column = (x + np.float32(reach * np.cos(k * _TURN))).astype(np.int32)
-        row = (y + np.float32(reach * np.sin(k * _TURN))).astype(np.int32)
+    for k in range(TAPS):
+        reach = radius * np.sqrt((k + 0.5) / TAPS)
+        column = (x + np.float32(reach * np.cos(k * TURN))).astype(np.int32)
+        row = (y + np.float32(reach * np.sin(k * TURN))).astype(np.int32)
         for place in (column, row):
             np.maximum(place, 0, out=place)
             np.minimum(place, RESOLUTION - 1, out=place)
         row *= RESOLUTION
         row += column
         reached += depth.take(row) > z
-    reached /= _TAPS
+    reached /= TAPS
     return reached

@@ -34,8 +34,8 @@ using std::rint; using std::fabs; using std::fmin; using std::fmax;
 #include "SOURCE"
 #define EVERY(blocks) blockDim.x = 256; for (unsigned int b = 0; b < (blocks); ++b) \\
     for (unsigned int t = 0; t < 256; ++t) { blockIdx.x = b; threadIdx.x = t;
-extern "C" void run_nearest(long long blocks, const float* p, const int* tr, const long long* s, const int* c, int n, int h,
-                            int w, unsigned long long* keys) {
+extern "C" void run_nearest(long long blocks, const float* p, const int* tr, const long long* s, const int* c, int n,
+                            int h, int w, unsigned long long* keys) {
     EVERY(blocks) nearest_keys(p, tr, s, c, n, h, w, keys); }
 }
 extern "C" void run_resolve(long long blocks, const float* p, const int* tr, const long long* s, int n, int h, int w,
@@ -56,12 +56,13 @@ def compile_kernels(folder: Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def rasterize_packed(library: ctypes.CDLL, positions: Any, triangles: Any, triangle_starts: Any, culled: Any, height: int,
-                     width: int) -> Raster:
+def rasterize_packed(library: ctypes.CDLL, positions: Any, triangles: Any, triangle_starts: Any, culled: Any,
+                     height: int, width: int) -> Raster:
     """As :func:`rtface.ops.cuda.rasterize_packed`, with NumPy arrays."""
     pictures = len(culled)
     keys = np.full((pictures, height, width), 2**64 - 1, np.uint64)
-    out = Raster(np.empty(keys.shape, np.float32), np.empty(keys.shape, np.int32), np.empty((*keys.shape, 3), np.float32))
+    shape = keys.shape
+    out = Raster(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty((*shape, 3), np.float32))
 
     def pointers(*arrays: Any) -> list[ctypes.c_void_p]:
         return [ctypes.c_void_p(a.ctypes.data) for a in arrays]

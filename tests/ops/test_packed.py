@@ -15,7 +15,7 @@ def library(tmp_path_factory):
 
 
 def soup(rng, faces, *, size=40.0, spread=60.0):
-    """Triangles of every size around the picture, some of them shared, degenerate, not finite, far out or equally near."""
+    """Triangles of every size around the picture; some are shared, degenerate, not finite, far out or equally near."""
     corners = rng.uniform(-0.3 * spread, 1.3 * spread, (faces, 1, 2)) + rng.normal(0, size, (faces, 3, 2))
     vertices = np.concatenate([corners.reshape(-1, 2), rng.normal(0, 20, (faces * 3, 1))], axis=1).astype(np.float32)
     if faces > 8:
@@ -58,10 +58,12 @@ def test_a_pack_is_its_pictures(packed):
     assert drawn.depth.shape == (5, 50, 60) and (drawn.triangle_id[3] == -1).all()
     for n in (0, 1, 2, 4):
         own = triangles[starts[n]:starts[n + 1]] - np.int32(vertices[n])
-        single = ops.rasterize(positions[vertices[n]:vertices[n + 1]], own, 50, 60, cull="back", cull_first=int(culled[n]))
+        single = ops.rasterize(positions[vertices[n]:vertices[n + 1]], own, 50, 60, cull="back",
+                               cull_first=int(culled[n]))
         assert (single.triangle_id >= 0).mean() > 0.1
         ids = drawn.triangle_id[n]
-        same(single, ops.Raster(drawn.depth[n], np.where(ids >= 0, ids - np.int32(starts[n]), -1), drawn.barycentrics[n]))
+        ids = np.where(ids >= 0, ids - np.int32(starts[n]), -1)
+        same(single, ops.Raster(drawn.depth[n], ids, drawn.barycentrics[n]))
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 60), (1, 1), (33, 7)])
