@@ -114,19 +114,25 @@ CLOSE_JITTER = 1.3
 """Errors of tracking are larger beside a close crop."""
 
 
-def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArray, size: int, *,
-                jitter: float = 1.0, close: bool = False) -> tuple[ByteArray, FloatArray]:
-    """Cut a crop as :func:`rtface.geometry.crops_from_landmarks` would, moved as tracking errors move it.
-
-    Returns (S, S, 3) uint8 and crop_from_picture (2, 3).
-    """
+def random_place(rng: np.random.Generator, landmarks: FloatArray, size: int, *, jitter: float = 1.0,
+                 close: bool = False) -> FloatArray:
+    """crop_from_picture (2, 3) for a face with landmarks (68, 2) px, moved as tracking errors move crops."""
     exact = crops_from_landmarks(landmarks[None], size, close=close)
     jitter *= CLOSE_JITTER if close else 1.0
     moved = crop_transforms(np.full((1, 2), size / 2) + rng.normal(0, 0.045 * jitter, (1, 2)) * size,
                             np.array([size * np.exp(rng.normal(0, 0.10 * jitter))]),
                             np.array([rng.normal(0, 0.12 * jitter) if rng.random() < 0.8
                                       else rng.normal(0, 0.5 * jitter)]), size)
-    crop_from_picture = compose_affine(moved, exact)[0]
+    return compose_affine(moved, exact)[0]
+
+
+def random_crop(rng: np.random.Generator, pixels: ByteArray, landmarks: FloatArray, size: int, *,
+                jitter: float = 1.0, close: bool = False) -> tuple[ByteArray, FloatArray]:
+    """Cut a crop as :func:`rtface.geometry.crops_from_landmarks` would, moved as tracking errors move it.
+
+    Returns (S, S, 3) uint8 and crop_from_picture (2, 3).
+    """
+    crop_from_picture = random_place(rng, landmarks, size, jitter=jitter, close=close)
     scale = float(np.sqrt(np.abs(np.linalg.det(crop_from_picture[:, :2]))))
     matrix = opencv_affine(crop_from_picture)
     if scale < 0.6:

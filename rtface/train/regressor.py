@@ -1,19 +1,22 @@
 """Train the coefficient regressor on labelled synthetic faces.
 
     python -m rtface.train.regressor --data DATA --run RUN [--profile compact] [--steps 10000] [--encoder LANDMARKS]
-                                     [--frozen 60000] [--deoccluded 0.4] [--pairs 2] [--resume] [--export WEIGHTS]
+                                     [--frozen 60000] [--deoccluded 0.4] [--pairs 2] [--draw 4] [--resume]
+                                     [--export WEIGHTS]
 
-DATA holds `faces` shards from `rtface synth write`. ``--encoder`` takes trunk and heat maps from a landmark network
-(its checkpoint or its weight file); with ``--frozen`` they stay as they are, and the layers behind them learn within
-minutes on a CPU. Half of the crops are mirrored. The shipped segmentation network tells the regressor what is hidden,
-as at run time; the share ``--deoccluded`` is completed by the shipped networks, too, and a tenth of the crops comes
-without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT`` (shards with clean twins) every face is seen twice,
-hidden and clean, and both answers shall be one mesh: WEIGHT weighs AgreementTerms.
+DATA holds `faces` shards from `rtface synth write`; with ``--draw`` faces like them are drawn meanwhile. ``--encoder``
+takes trunk and heat maps from a landmark network (its checkpoint or its weight file); with ``--frozen`` they stay as
+they are, and the layers behind them learn within minutes on a CPU. Half of the crops are mirrored. The shipped
+segmentation network tells the regressor what is hidden, as at run time; the share ``--deoccluded`` is completed by the
+shipped networks, too, and a tenth of the crops comes without a mask. Loss: CoefficientLoss. With ``--pairs WEIGHT``
+(shards with clean twins) every face is seen twice, hidden and clean, and both answers shall be one mesh: WEIGHT weighs
+AgreementTerms.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -32,6 +35,7 @@ from rtface.nets.resnet import ResNetConfig
 from rtface.train import common
 from rtface.train.data import CropStream, ShardStream, as_input, batches, find_shards
 from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
+from rtface.train.drawn import Drawn, add_option, open_supply
 from rtface.train.pairs import PairSample, PairStream
 from rtface.train.session import Session
 
@@ -125,6 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
                              "behind it learn from that; 0: everything learns, from ever new crops")
     parser.add_argument("--pairs", type=float, default=0.0,
                         help="weight of the agreement between hidden and clean crops; 0: no pairs")
+    add_option(parser)
     options = parser.parse_args(arguments)
     device = common.setup(options)
     config = RegressorConfig.profile(options.profile)
@@ -135,9 +140,17 @@ def main(arguments: list[str] | None = None) -> None:
         load_encoder(net, options.encoder)
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.05), device=device,
                       config=config, clip=10.0, init_prefix="", meta={"basis": model.basis_id})
-    paths, mirror = find_shards(options.data, "faces"), Mirror(model)
-    stream: ShardStream = (PairStream(paths, session.seed, config.size, mirror) if options.pairs
-                           else CropStream(paths, session.seed, config.size, negatives=0.0, mirror=mirror))
+    mirror = Mirror(model)
+    faces = contextlib.ExitStack()
+    if options.draw:
+        drawer = Drawn(faces.enter_context(open_supply(session, clean=bool(options.pairs))), session.seed, config.size,
+                       mirror)
+        given: Iterator[Any] = drawer.pairs() if options.pairs else drawer.crops()
+    else:
+        paths = find_shards(options.data, "faces")
+        stream: ShardStream = (PairStream(paths, session.seed, config.size, mirror) if options.pairs
+                               else CropStream(paths, session.seed, config.size, negatives=0.0, mirror=mirror))
+        given = batches(stream, options.batch, options.workers)
     # depthwise layers lose time in bfloat16 on CPUs
     bf16 = options.bf16 and (device.type == "cuda" or isinstance(config.trunk, ResNetConfig))
     chain = TorchDeoccluder(device) if config.mask or options.deoccluded else None
@@ -149,12 +162,11 @@ def main(arguments: list[str] | None = None) -> None:
             return net.describe(crops, mask), target
 
     if options.frozen:
-        kept = Kept.of(map(seen, batches(stream, options.batch, options.workers)), net, options.frozen,
-                       crops=1 + bool(options.pairs))
+        kept = Kept.of(map(seen, given), net, options.frozen, crops=1 + bool(options.pairs))
         drawn = kept.batches(options.batch, session.seed)
     else:
-        drawn = map(seen, session.batches(stream))
-    for features, target in session.scheduled(drawn) if options.frozen else drawn:
+        drawn = map(seen, given)
+    for features, target in session.scheduled(drawn):
         predicted = net.answer(features)
         loss, terms = criterion(predicted, target)
         values = terms._asdict()
@@ -165,6 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
                                            + MM_PER_RAD * apart.turn_rad)
             values |= {f"apart_{name}": term for name, term in apart._asdict().items()}
         session.update(loss, values)
+    faces.close()
     session.export("regressor", export_regressor, config, basis=model.basis_id)
 
 

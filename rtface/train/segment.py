@@ -1,9 +1,10 @@
 """Train the segmentation network.
 
-    python -m rtface.train.segment --data DATA --run RUN [--profile compact] [--loss ce] [--steps 6000] [--resume]
-                                   [--export rtface/weights]
+    python -m rtface.train.segment --data DATA --run RUN [--profile compact] [--loss ce] [--steps 6000] [--draw 4]
+                                   [--resume] [--export rtface/weights]
 
-DATA holds `faces` shards from `rtface synth write`. Crops as tracking would place them, half of them mirrored.
+DATA holds `faces` shards from `rtface synth write`; with ``--draw`` faces like them are drawn meanwhile. Crops as
+tracking would place them, half of them mirrored.
 Classes: background, visible face, what hides it. Loss: cross-entropy per pixel (ce), the same averaged over the blobs
 of a picture (blob, eq. 5 of the consensus paper), or the paper's consensus loss (consensus, eqs 6 to 8).
 """
@@ -11,9 +12,11 @@ of a picture (blob, eq. 5 of the consensus paper), or the paper's consensus loss
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -23,10 +26,13 @@ from torch.nn import functional as F
 from build_engines.onnx_export import export_segment
 from rtface.geometry import opencv_affine
 from rtface.losses.consensus import ALPHA, BETA, blob_cross_entropy, consensus_loss
+from rtface.mirror import Mirror
+from rtface.morphable import MorphableModel
 from rtface.nets.segment import CLASSES, SegmentNetConfig, segment_net
 from rtface.synth.shards import decode
 from rtface.train import common
-from rtface.train.data import ByteArray, Shard, ShardStream, as_input, degrade, find_shards, random_crop
+from rtface.train.data import ByteArray, Shard, ShardStream, as_input, batches, degrade, find_shards, random_crop
+from rtface.train.drawn import Drawn, add_option, open_supply
 from rtface.train.session import Session
 
 
@@ -84,6 +90,13 @@ class MaskStream(ShardStream):
         return MaskSample(np.ascontiguousarray(crop.transpose(2, 0, 1)), mask, number_blobs(mask))
 
 
+def drawn_masks(drawn: Drawn, blobs: bool) -> Iterator[Any]:
+    """Batches as :class:`MaskSample` has them; blobs are numbered, on the CPU, where they are wanted."""
+    for crops, masks in drawn.masks():
+        numbers = np.stack([number_blobs(m) for m in masks.cpu().numpy()]) if blobs else np.zeros(0, np.int32)
+        yield MaskSample(crops, masks, torch.from_numpy(numbers))  # type: ignore[arg-type]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parse, build, loop."""
     parser = common.base_parser(__doc__ or "", steps=6000, batch=64, lr=2e-3)
@@ -91,14 +104,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--loss", default="ce", choices=("ce", "blob", "consensus"))
     parser.add_argument("--alpha", type=float, default=ALPHA, help="consensus: weight of the blobs' own error")
     parser.add_argument("--beta", type=float, default=BETA, help="consensus: weight of the pixels' disagreement")
+    add_option(parser)
     options = parser.parse_args(arguments)
     device = common.setup(options)
     net = segment_net(SegmentNetConfig.profile(options.profile))
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
                       config=net.config, clip=10.0)
-    stream = MaskStream(find_shards(options.data, "faces"), session.seed, net.config.size)
-    for batch in session.batches(stream):
+    faces = contextlib.ExitStack()
+    if options.draw:
+        drawn = drawn_masks(Drawn(faces.enter_context(open_supply(session, clean=False)), session.seed,
+                                  net.config.size, Mirror(MorphableModel.load(level=0))), options.loss != "ce")
+    else:
+        stream = MaskStream(find_shards(options.data, "faces"), session.seed, net.config.size)
+        drawn = batches(stream, options.batch, options.workers)
+    for batch in session.scheduled(drawn):
         truth = batch.mask.to(device).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             logits = net(as_input(batch.crop, device))
@@ -116,6 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
                 both, either = ((predicted == k) & (truth == k)).sum(), ((predicted == k) | (truth == k)).sum()
                 values[name] = both / either.clamp(min=1)
         session.update(loss, values)
+    faces.close()
     session.export("segment", export_segment, net.config)
 
 
