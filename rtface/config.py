@@ -140,15 +140,17 @@ class FitConfig:
     translation_mm: float = 3.0
     expression: float = 0.1
     """Of a full action."""
-    eyelids: float = 0.3
+    eyelids: float = 0.2
     jaw: float = 0.3
-    brows: float = 0.3
-    """The same for blinks, wide and squinting eyes, for the jaw's opening and for brows: the regressor is shy there."""
+    brows: float = 0.1
+    """The same for blinks, wide and squinting eyes, for the jaw's opening and for brows."""
     brow_mm: float = 1.5
     nose_mm: float = 2.0
     eye_mm: float = 1.5
     mouth_mm: float = 1.5
     """Of landmarks that are surely visible; variances grow with the inverse of the visibility."""
+    irises: float = 0.35
+    """What the gaze that irises show weighs beside the regressed one: 1 replaces it, 0 leaves it."""
     iterations: int = 1
     least_visibility: float = 0.6
     """Landmarks that are seen less do not count."""
@@ -160,6 +162,7 @@ class FitConfig:
         for name in ("rotation_rad", "scale", "translation_mm", "expression", "eyelids", "jaw", "brows", "brow_mm",
                      "nose_mm", "eye_mm", "mouth_mm"):
             _number(self, name, 1e-6)
+        _number(self, "irises", 0, 1)
         _whole(self, "iterations", 1)
         _number(self, "least_visibility", 0.01, 1)
         _whole(self, "least_points", 1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rtface.config import FitConfig
 from rtface.geometry import pose_vertices
 from rtface.irises import Irises
 from rtface.morphable import MorphableModel
@@ -79,11 +80,24 @@ def test_the_fit_looks_where_visible_irises_say(model: MorphableModel) -> None:
     marks, seen = points(model, truth), np.ones((len(GAZE), 68), np.float32)
     irises = np.concatenate([Irises(model).project(truth, marks)[0], np.ones((len(GAZE), 2, 1), np.float32)], axis=2)
     ahead = replace(truth, expression=np.zeros_like(truth.expression))
-    looking = model.gaze(LandmarkFitter(model).fit(ahead, marks, seen, irises).expression)
+    fitter = LandmarkFitter(model, FitConfig(irises=1))
+    looking = model.gaze(fitter.fit(ahead, marks, seen, irises).expression)
     assert np.abs(looking - GAZE[:, None]).max() < np.deg2rad(6)  # lids that follow the gaze are fitted as blinks
     irises[:, 0, :2] += 9  # the right one is hidden, and wrong
     irises[:, 0, 2] = 0.2
-    one_eyed = model.gaze(LandmarkFitter(model).fit(ahead, marks, seen, irises).expression)
+    one_eyed = model.gaze(fitter.fit(ahead, marks, seen, irises).expression)
     np.testing.assert_allclose(one_eyed, looking, atol=np.deg2rad(2))
     irises[..., 2] = 0.2
-    assert np.abs(model.gaze(LandmarkFitter(model).fit(ahead, marks, seen, irises).expression)).max() < np.deg2rad(2)
+    assert np.abs(model.gaze(fitter.fit(ahead, marks, seen, irises).expression)).max() < np.deg2rad(2)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_irises_weigh_what_the_configuration_says(model: MorphableModel, share: float) -> None:
+    truth = heads(model, GAZE)
+    marks, seen = points(model, truth), np.zeros((len(GAZE), 68), np.float32)  # no landmark counts
+    irises = np.concatenate([Irises(model).project(truth, marks)[0], np.ones((len(GAZE), 2, 1), np.float32)], axis=2)
+    ahead = replace(truth, expression=np.zeros_like(truth.expression))
+    partly, wholly = (model.gaze(fitter.fit(ahead, marks, seen, irises).expression) for fitter in (
+        LandmarkFitter(model, FitConfig(irises=part)) for part in (share, 1.0)))
+    np.testing.assert_allclose(partly, share * wholly, atol=1e-4)
+    assert np.abs(wholly).max() > np.deg2rad(15)

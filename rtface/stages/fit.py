@@ -4,8 +4,8 @@ The regressor says what a whole face is like, the landmark network where its poi
 that the second one sees better. Both measure pose and expression, so they are joined: maximum a posteriori, with what
 was regressed as the prior and the visible landmarks as observations. It is the fitting of morphable models to features
 (Blanz & Vetter, SIGGRAPH 1999), Gauss–Newton from the prior; each step is solved in the space of the landmarks, as in a
-Kalman filter: K = Λ Jᵀ (J Λ Jᵀ + Σ)⁻¹. Gaze follows from where the irises lie beside the eyes' corners. Who somebody
-is stays as regressed: one picture's landmarks say little about it.
+Kalman filter: K = Λ Jᵀ (J Λ Jᵀ + Σ)⁻¹. Gaze is the weighted mean of what was regressed and of what follows from where
+the irises lie beside the eyes' corners. Who somebody is stays as regressed: one picture's landmarks say little of it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LandmarkFitter:
             irises: FloatArray | None = None) -> Coefficients:
         """coefficients and landmarks (N, 68, 2) in frame px, visibility (N, 68) 0..1 → new coefficients, frame px.
 
-        irises (N, 2, 3): x and y in frame px and visibility; where one is seen both eyes look where it says.
+        irises (N, 2, 3): x and y in frame px and visibility; where one is seen both eyes turn towards what it says.
 
         A landmark counts as far as it is visible. Identity, albedo and light stay, and pose where fewer than
         ``least_points`` are seen. Actions are kept within what they mean
@@ -92,13 +92,17 @@ class LandmarkFitter:
         return coefficients if irises is None else self._look(coefficients, landmarks, irises)
 
     def _look(self, coefficients: Coefficients, landmarks: FloatArray, irises: FloatArray) -> Coefficients:
-        """Gaze from irises; both eyes share one direction: they differ by less than either is read wrongly."""
+        """Gaze towards what irises say.
+
+        Both eyes share one direction: they differ by less than either is read wrongly.
+        """
         weight = np.where(irises[..., 2] > self._config.least_visibility, irises[..., 2], 0.0)[..., None]
         seen = weight.sum(axis=1) > 0
         directions = self._irises.gaze(coefficients, landmarks, irises[..., :2])
         mean = (directions * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-6)
         looking = self._irises.with_gaze(coefficients.expression, mean.astype(np.float32))
-        expression = np.where(seen, looking, coefficients.expression).astype(np.float32)
+        share = np.where(seen, self._config.irises, 0.0)
+        expression = (coefficients.expression * (1 - share) + looking * share).astype(np.float32)
         return replace(coefficients, expression=self._model.clip_expression(expression, coefficients.identity))
 
     def _face(self, prior: dict[str, Doubles], neutral: Doubles, used: IntArray, landmarks: Doubles,
