@@ -152,13 +152,7 @@ def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *
     presence = 1.0
     if rng.random() < negatives:
         presence = 0.0
-        side = float(np.ptp(landmarks, axis=0).max()) * float(np.exp(rng.uniform(np.log(0.15), np.log(0.6))))
-        center = rng.uniform(0.1, 0.9, 2) * pixels.shape[0]
-        if rng.random() < 0.6:  # beside the face; else anywhere, then with a very wrong scale
-            angle = rng.uniform(0, 2 * np.pi)
-            center = landmarks.mean(axis=0) + np.array([np.cos(angle), np.sin(angle)]) * np.ptp(landmarks) * 0.45
-            side *= 2.2
-        crop_from_picture = crop_transforms(center[None], np.array([side * 1.6]), np.zeros(1), size)[0]
+        crop_from_picture = place_beside(rng, landmarks, pixels.shape[0], size)
         matrix = opencv_affine(crop_from_picture)
         crop = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REFLECT)
     else:
@@ -172,10 +166,27 @@ def crop_sample(rng: np.random.Generator, shard: Shard, index: int, size: int, *
                         points.astype(np.float32), visibility.astype(np.float32), np.float32(presence))
     if eyes is None:
         return sample
-    irises, gaps = eyes.project(coefficients, landmarks[None])
-    seen = np.array([visibility[first:end].mean() for first, end in LIDS]) * (gaps[0] >= OPEN_MM)
-    return sample._replace(irises=apply_affine(transform, irises)[0].astype(np.float32),
-                           iris_visibility=seen.astype(np.float32))
+    irises, seen = visible_irises(eyes, coefficients, landmarks[None], visibility[None])
+    return sample._replace(irises=apply_affine(transform, irises)[0].astype(np.float32), iris_visibility=seen[0])
+
+
+def place_beside(rng: np.random.Generator, landmarks: FloatArray, side_px: int, size: int) -> FloatArray:
+    """crop_from_picture (2, 3) for a crop that does not hold the face with landmarks (68, 2) as tracking would."""
+    side = float(np.ptp(landmarks, axis=0).max()) * float(np.exp(rng.uniform(np.log(0.15), np.log(0.6))))
+    center = rng.uniform(0.1, 0.9, 2) * side_px
+    if rng.random() < 0.6:  # beside the face; else anywhere, then with a very wrong scale
+        angle = rng.uniform(0, 2 * np.pi)
+        center = landmarks.mean(axis=0) + np.array([np.cos(angle), np.sin(angle)]) * np.ptp(landmarks) * 0.45
+        side *= 2.2
+    return crop_transforms(center[None], np.array([side * 1.6]), np.zeros(1), size)[0]
+
+
+def visible_irises(eyes: Irises, coefficients: Coefficients, landmarks: FloatArray,
+                   visibility: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Irises (N, 2, 2) px of heads with landmarks (N, 68, 2) px, and how well they are seen (N, 2) float32."""
+    irises, gaps = eyes.project(coefficients, landmarks)
+    seen = np.stack([visibility[:, first:end].mean(axis=1) for first, end in LIDS], axis=1) * (gaps >= OPEN_MM)
+    return irises, seen.astype(np.float32)
 
 
 class ShardStream(IterableDataset):

@@ -9,23 +9,34 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from rtface.errors import InputError
 from rtface.geometry import apply_affine, invert_affine, transform_coefficients
+from rtface.irises import EYES, Irises
 from rtface.mirror import LANDMARKS_68, Mirror
 from rtface.synth.config import SynthConfig
 from rtface.synth.device import filters
 from rtface.synth.device.studio import Pictures
 from rtface.synth.device.supply import Order, Supply
-from rtface.train.data import CropSample, FloatArray, random_place
+from rtface.train.data import (
+    CropSample,
+    FloatArray,
+    load_shard,
+    negative_sample,
+    place_beside,
+    random_place,
+    visible_irises,
+)
 from rtface.train.pairs import PairSample
 from rtface.train.session import Session
 from rtface.types import Coefficients
@@ -76,15 +87,28 @@ def cut(pictures: Tensor, crop_from_picture: FloatArray, size: int, *, nearest: 
 class Drawn:
     """Crops of drawn pictures; half of them are turned left to right."""
 
-    def __init__(self, supply: Supply, seed: int, size: int, mirror: Mirror | None) -> None:
-        """size: of the crops, px. mirror: None leaves all as they are."""
+    def __init__(self, supply: Supply, seed: int, size: int, mirror: Mirror, *, close: bool = False,
+                 eyes: Irises | None = None, negatives: float = 0.0, scenes: Sequence[Path] = ()) -> None:
+        """size: of the crops, px. The rest is of :meth:`crops`; see :class:`rtface.train.data.CropStream`."""
         self.supply, self.size, self.mirror = supply, size, mirror
+        self._close, self._eyes, self._negatives, self._scenes = close, eyes, negatives, tuple(scenes)
         self._rng = np.random.default_rng([seed, 9])
 
     def crops(self) -> Iterator[CropSample]:
         """Batches for what is trained on :class:`rtface.train.data.CropSample`, on the device."""
         for pictures in self.supply:
-            yield self._crop(pictures, pictures.pixels, self._turned(len(pictures.pixels)))
+            count = len(pictures.pixels)
+            chance = self._rng.random(count)
+            beside = chance < self._negatives
+            sample = self._crop(pictures, pictures.pixels, self._turned(count), beside)
+            elsewhere = np.flatnonzero(chance < self._negatives / 2)
+            if self._scenes and len(elsewhere):
+                shard = load_shard(self._scenes[int(self._rng.integers(len(self._scenes)))])
+                drawn = [negative_sample(self._rng, shard, self.size) for _ in elsewhere]
+                mine: tuple[Any, ...] = sample
+                for tensor, theirs in zip(mine, zip(*drawn, strict=True), strict=True):
+                    tensor[elsewhere] = torch.from_numpy(np.stack(theirs)).to(tensor)
+            yield sample
 
     def pairs(self, twins: float = 0.2) -> Iterator[PairSample]:
         """Batches of faces hidden and clean; twins: see :class:`rtface.train.pairs.PairStream`."""
@@ -109,29 +133,42 @@ class Drawn:
             yield (torch.where(turned[:, None, None, None], crops.flip(-1), crops),
                    torch.where(turned[:, None, None], masks.flip(-1), masks))
 
-    def _turned(self, count: int) -> np.ndarray:
-        return self._rng.random(count) < (0.5 if self.mirror else 0.0)
+    def _turned(self, count: int) -> NDArray[np.bool_]:
+        return self._rng.random(count) < 0.5
 
-    def _places(self, pictures: Pictures) -> FloatArray:
+    def _places(self, pictures: Pictures, beside: NDArray[np.bool_] | None = None) -> FloatArray:
+        """crop_from_picture (N, 2, 3) as tracking would place crops, or, where ``beside`` says so, as it would not."""
         landmarks = pictures.landmarks.cpu().numpy()
-        return np.stack([random_place(self._rng, points, self.size) for points in landmarks]).astype(np.float32)
+        side = pictures.pixels.shape[-1]
+        away = np.zeros(len(landmarks), np.bool_) if beside is None else beside
+        return np.stack([place_beside(self._rng, points, side, self.size) if far else
+                         random_place(self._rng, points, self.size, close=self._close)
+                         for points, far in zip(landmarks, away, strict=True)]).astype(np.float32)
 
-    def _crop(self, pictures: Pictures, pixels: Tensor, turned: np.ndarray) -> CropSample:
-        there, device = self._places(pictures), pixels.device
+    def _crop(self, pictures: Pictures, pixels: Tensor, turned: NDArray[np.bool_],
+              beside: NDArray[np.bool_] | None = None) -> CropSample:
+        there, device = self._places(pictures, beside), pixels.device
         crop = cut(pixels, there, self.size)
-        vectors = transform_coefficients(Coefficients.from_vector(pictures.coefficients.cpu().numpy(), ""),
-                                         there).to_vector()
-        points = apply_affine(there, pictures.landmarks.cpu().numpy())
-        shown = pictures.visibility.cpu().numpy() * ((points >= 0) & (points < self.size)).all(axis=2)
-        if self.mirror is not None:
-            vectors[turned] = self.mirror.coefficients(vectors[turned], self.size)
-            points[turned] = points[turned][:, LANDMARKS_68] * [-1, 1] + [self.size, 0]
-            shown[turned] = shown[turned][:, LANDMARKS_68]
-            flip = torch.from_numpy(turned).to(device)[:, None, None, None]
-            crop = torch.where(flip, crop.flip(-1), crop)
-        labels = [torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in (vectors, points, shown)]
-        return CropSample(crop, labels[0], labels[1], labels[2],  # type: ignore[arg-type]
-                          torch.ones(len(crop), device=device))  # type: ignore[arg-type]
+        if turned.any():
+            crop = torch.where(torch.from_numpy(turned).to(device)[:, None, None, None], crop.flip(-1), crop)
+        coefficients = Coefficients.from_vector(pictures.coefficients.cpu().numpy(), "")
+        landmarks, shown = pictures.landmarks.cpu().numpy(), pictures.visibility.cpu().numpy()
+        points = apply_affine(there, landmarks)
+        shown = shown * ((points >= 0) & (points < self.size)).all(axis=2)
+        irises, irises_shown = np.zeros((len(crop), EYES, 2), np.float32), np.zeros((len(crop), EYES), np.float32)
+        if self._eyes is not None:
+            found, irises_shown = visible_irises(self._eyes, coefficients, landmarks, shown)
+            irises = apply_affine(there, found)
+        vectors = transform_coefficients(coefficients, there).to_vector()
+        vectors[turned] = self.mirror.coefficients(vectors[turned], self.size)
+        across = np.array([-1, 1], np.float32), np.array([self.size, 0], np.float32)
+        points[turned] = points[turned][:, LANDMARKS_68] * across[0] + across[1]
+        irises[turned] = irises[turned][:, ::-1] * across[0] + across[1]
+        shown[turned], irises_shown[turned] = shown[turned][:, LANDMARKS_68], irises_shown[turned][:, ::-1]
+        present = np.ones(len(crop)) if beside is None else ~beside
+        labels = [torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device)
+                  for a in (vectors, points, shown, present, irises, irises_shown)]
+        return CropSample(crop, *labels)  # type: ignore[arg-type]
 
 
 __all__ = ["Drawn", "add_option", "cut", "open_supply"]

@@ -1,16 +1,18 @@
 """Train the landmark network.
 
-    python -m rtface.train.landmarks --data DATA --run RUN [--profile compact] [--steps 8000] [--resume]
-                                     [--scenes SCENES] [--export rtface/weights]
+    python -m rtface.train.landmarks --data DATA --run RUN [--profile compact] [--steps 8000] [--draw 4]
+                                     [--resume] [--scenes SCENES] [--export rtface/weights]
 
-DATA holds `faces` shards from `rtface synth write`, SCENES `scenes` shards (hands, prints and walls that are no
-face). Half of the crops are mirrored. Loss: smooth L1 on the 68 points and both irises in
-crop px (points that something covers count half), cross-entropy on their heat maps, on presence and on visibility.
+DATA holds `faces` shards from `rtface synth write` (with ``--draw`` faces like them are drawn meanwhile), SCENES
+`scenes` shards (hands, prints and walls that are no face). Half of the crops are mirrored. Loss: smooth L1 on the 68
+points and both irises in crop px (points that something covers count half), cross-entropy on their heat maps, on
+presence and on visibility.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +27,8 @@ from rtface.morphable import MorphableModel
 from rtface.nets.landmarks import LandmarkNet, LandmarkNetConfig
 from rtface.nets.point_maps import map_loss
 from rtface.train import common
-from rtface.train.data import CropStream, as_input, find_shards
+from rtface.train.data import CropStream, as_input, batches, find_shards
+from rtface.train.drawn import Drawn, add_option, open_supply
 from rtface.train.session import Session
 from rtface.types import LANDMARKS
 
@@ -42,18 +45,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser = common.base_parser(__doc__ or "", steps=8000, batch=64, lr=1.5e-3)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--scenes", type=Path, help="folder of `scenes` shards: frames without faces and decoys")
+    add_option(parser)
     options = parser.parse_args(arguments)
     device = common.setup(options)
     config = LandmarkNetConfig.profile(options.profile)
-    shards = find_shards(options.data, "faces")
     net = LandmarkNet(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
                       config=config, clip=20.0)
     model = MorphableModel.load(level=0)
-    stream = CropStream(shards, session.seed, config.size, negatives=NEGATIVES, mirror=Mirror(model),
-                        scenes=find_shards(options.scenes, "scenes") if options.scenes else (), close=True,
-                        eyes=Irises(model) if config.irises else None)
-    for batch in session.batches(stream):
+    mirror, eyes = Mirror(model), Irises(model) if config.irises else None
+    scenes = find_shards(options.scenes, "scenes") if options.scenes else []
+    opened = contextlib.ExitStack()
+    if options.draw:
+        drawn = Drawn(opened.enter_context(open_supply(session, clean=False)), session.seed, config.size, mirror,
+                      close=True, eyes=eyes, negatives=NEGATIVES, scenes=scenes).crops()
+    else:
+        drawn = batches(CropStream(find_shards(options.data, "faces"), session.seed, config.size, negatives=NEGATIVES,
+                                   mirror=mirror, scenes=scenes, close=True, eyes=eyes), options.batch, options.workers)
+    for batch in session.scheduled(drawn):
         sample = type(batch)(*(t.to(device) for t in batch))
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):
             out = net(as_input(sample.crop, device))
@@ -76,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
             irises = (distance * shown)[:, LANDMARKS:].sum() / shown[:, LANDMARKS:].sum().clamp(min=1)
         session.update(loss, {"px": px, "iris_px": irises, "maps": maps, "presence": presence,
                               "visibility": visibility})
+    opened.close()
     session.export("landmarks", export_landmarks, config)
 
 

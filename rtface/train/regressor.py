@@ -141,9 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.05), device=device,
                       config=config, clip=10.0, init_prefix="", meta={"basis": model.basis_id})
     mirror = Mirror(model)
-    faces = contextlib.ExitStack()
+    opened = contextlib.ExitStack()
     if options.draw:
-        drawer = Drawn(faces.enter_context(open_supply(session, clean=bool(options.pairs))), session.seed, config.size,
+        drawer = Drawn(opened.enter_context(open_supply(session, clean=bool(options.pairs))), session.seed, config.size,
                        mirror)
         given: Iterator[Any] = drawer.pairs() if options.pairs else drawer.crops()
     else:
@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
                                            + MM_PER_RAD * apart.turn_rad)
             values |= {f"apart_{name}": term for name, term in apart._asdict().items()}
         session.update(loss, values)
-    faces.close()
+    opened.close()
     session.export("regressor", export_regressor, config, basis=model.basis_id)
 
 

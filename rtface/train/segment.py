@@ -111,9 +111,9 @@ def main(arguments: list[str] | None = None) -> None:
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     session = Session(options, net, partial(torch.optim.AdamW, lr=options.lr, weight_decay=0.01), device=device,
                       config=net.config, clip=10.0)
-    faces = contextlib.ExitStack()
+    opened = contextlib.ExitStack()
     if options.draw:
-        drawn = drawn_masks(Drawn(faces.enter_context(open_supply(session, clean=False)), session.seed,
+        drawn = drawn_masks(Drawn(opened.enter_context(open_supply(session, clean=False)), session.seed,
                                   net.config.size, Mirror(MorphableModel.load(level=0))), options.loss != "ce")
     else:
         stream = MaskStream(find_shards(options.data, "faces"), session.seed, net.config.size)
@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
                 both, either = ((predicted == k) & (truth == k)).sum(), ((predicted == k) | (truth == k)).sum()
                 values[name] = both / either.clamp(min=1)
         session.update(loss, values)
-    faces.close()
+    opened.close()
     session.export("segment", export_segment, net.config)
 
 

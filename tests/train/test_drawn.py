@@ -10,12 +10,13 @@ import torch
 
 from rtface.errors import InputError
 from rtface.geometry import crop_transforms, opencv_affine, pose_vertices
+from rtface.irises import Irises
 from rtface.jaw import JawLine, project_landmarks
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.synth.config import SynthConfig
 from rtface.synth.device.supply import Order, Supply
-from rtface.train import regressor, segment
+from rtface.train import landmarks, regressor, segment
 from rtface.train.drawn import Drawn, cut
 from rtface.types import Coefficients
 from tests.train.runs import arguments
@@ -68,7 +69,22 @@ def test_drawn_crops_have_the_coefficients_that_place_their_landmarks(supply):
     assert masks.shape == (6, 64, 64) and set(masks.unique().tolist()) == {0, 1, 2} and crops.dtype == torch.uint8
 
 
-@pytest.mark.parametrize(("module", "extra"), [(segment, ("--loss", "consensus")),
+def test_some_crops_show_no_face(supply, folders):
+    model, scenes = MorphableModel.load(level=0), sorted((folders / "scenes").glob("scenes_*.npz"))
+    drawn = Drawn(supply, 3, 64, Mirror(model), close=True, eyes=Irises(model), negatives=0.5, scenes=scenes)
+    batch = [next(crops) for crops in [drawn.crops()] for _ in range(4)]
+    present = torch.cat([s.presence for s in batch])
+    assert 4 <= present.sum() <= 20 and set(present.tolist()) == {0.0, 1.0}
+    irises, points = torch.cat([s.irises for s in batch]), torch.cat([s.landmarks for s in batch])
+    lids = torch.stack([points[:, 36:42], points[:, 42:48]], dim=1)
+    width = (lids.amax(dim=2) - lids.amin(dim=2)).amax(dim=2)
+    beside = torch.linalg.norm(irises - lids.mean(dim=2), dim=2)
+    assert (beside[present == 1] < 0.8 * width[present == 1] + 1).all()
+    nowhere = (points == 32).all(dim=2).all(dim=1)  # crops of scenes have no points
+    assert nowhere.any() and not nowhere[present == 1].any()
+
+
+@pytest.mark.parametrize(("module", "extra"), [(segment, ("--loss", "consensus")), (landmarks, ()),
                                                (regressor, ("--pairs", "1", "--frozen", "6"))])
 def test_trainers_draw_for_themselves(folders, tmp_path, module, extra):
     data = tmp_path / "described"
