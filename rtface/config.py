@@ -134,20 +134,20 @@ class FitConfig:
 
     enabled: bool = True
     """False: pose and expression stay as regressed."""
-    rotation_rad: float = 0.05
-    scale: float = 0.05
+    rotation_rad: float = 0.02
+    scale: float = 0.02
     """Share of the scale."""
-    translation_mm: float = 3.0
-    expression: float = 0.1
+    translation_mm: float = 1.5
+    expression: float = 0.08
     """Of a full action."""
-    eyelids: float = 0.2
-    jaw: float = 0.3
+    eyelids: float = 0.15
+    jaw: float = 0.2
     brows: float = 0.1
     """The same for blinks, wide and squinting eyes, for the jaw's opening and for brows."""
-    brow_mm: float = 1.5
-    nose_mm: float = 2.0
-    eye_mm: float = 1.5
-    mouth_mm: float = 1.5
+    brow_mm: float = 2.5
+    nose_mm: float = 2.5
+    eye_mm: float = 2.0
+    mouth_mm: float = 2.5
     """Of landmarks that are surely visible; variances grow with the inverse of the visibility."""
     irises: float = 0.35
     """What the gaze that irises show weighs beside the regressed one: 1 replaces it, 0 leaves it."""
