@@ -46,13 +46,13 @@ class Supply:
     """Draws batches of :class:`Pictures` for as long as it is asked; a context that ends its processes."""
 
     def __init__(self, config: SynthConfig, device: torch.device, order: Order | None = None, *,
-                 backgrounds: Path | None = None) -> None:
-        """backgrounds: folder of pictures to mix with the procedural ones."""
+                 backgrounds: Path | None = None, factory: FaceFactory | None = None) -> None:
+        """backgrounds: folder of pictures to mix with the procedural ones. factory: one that is there already."""
         self.order = order = order or Order()
         if min(order.batch, order.again, order.pool, order.scenery, order.processes) < 1:
             raise InputError(f"Order: got {order}, expected at least 1 of each")
         self.config, self.device = config, device
-        self.studio = Studio(FaceFactory(), config, device)
+        self.studio = Studio(factory or FaceFactory(), config, device)
         self._context = single_threaded_processes(order.processes)
         self._workers: ProcessPoolExecutor = self._context.__enter__()
         self._arguments = (order.seed, order.again, config, backgrounds)
