@@ -76,7 +76,7 @@ class Supply:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        for future in self._waiting:
+        for future in (*self._waiting, self._scenes):
             future.cancel()
         self._context.__exit__(*exception)
 
@@ -88,8 +88,7 @@ class Supply:
         """The next batch."""
         count, rng = self.order.batch, self._rng
         while len(self._pool) < self.order.pool:
-            reel, setups = self._next()
-            self._pool.append((Loaded.on(reel, self.device), setups))
+            self._pool.append(self._loaded())
         chosen = rng.choice(len(self._pool), count, replace=count > len(self._pool))
         takes, setups = [], []
         for k in chosen:
