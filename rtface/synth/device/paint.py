@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from rtface.synth.device.solids import Mesh, Pack, Rasters, rasterize
 from rtface.synth.render import NOTHING, SHADOW_BLEED, Light, spread
 from rtface.synth.shadow import OFFSET_MM, RESOLUTION, TAPS, TURN
 
-LAMPS = 3
+LAMPS: Final = 3
+"""Most that a light has; see :func:`rtface.synth.render.sample_light`."""
 
 
 class Lights(NamedTuple):
@@ -80,7 +81,7 @@ def paint(batch: Pack, mesh: Mesh, of_mesh: Tensor, raster: Rasters, lights: Lig
         bright = highlight(normals, towards) * strength[picture]
         lit = torch.ones_like(bright)
         shading = direct >= 0.05
-        if k == 0 or bool(shading.any()):
+        if bool(shading.any()):
             share = lit_share(batch, casters, receivers & shading[picture], lights, k)
             lit = torch.where(receivers & shading[picture], share, lit)
         facing = (normals * towards).sum(dim=1)
