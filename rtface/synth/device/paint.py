@@ -70,10 +70,10 @@ def paint(batch: Pack, mesh: Mesh, of_mesh: Tensor, raster: Rasters, lights: Lig
     seen = torch.zeros(len(batch.vertices), dtype=torch.bool, device=batch.vertices.device)
     shown = raster.triangle_id[raster.triangle_id >= 0]
     seen[mesh.triangles[shown].long().flatten()] = True
-    receivers = seen & batch.receiving & of_mesh
+    receivers = seen & batch.looks.receiving & of_mesh
     picture, normals = batch.picture, batch.normals
     irradiance = irradiated(batch, lights)
-    shine = torch.zeros_like(batch.gloss)
+    shine = torch.zeros_like(batch.looks.gloss)
     for k in range(LAMPS):
         direct, towards = lights.direct[:, k], lights.towards[:, k][picture]
         main = lights.direct[:, 0]
@@ -88,10 +88,10 @@ def paint(batch: Pack, mesh: Mesh, of_mesh: Tensor, raster: Rasters, lights: Lig
         lobe = (0.25 + 0.5 * facing + 0.15625 * (3 * facing * facing - 1)).clamp(min=0)  # as in the harmonics
         shadow = (1 - lit) * lobe * direct[picture]
         bleed = torch.from_numpy(SHADOW_BLEED).to(shadow)
-        irradiance = irradiance - shadow[:, None] * (1 - bleed * (batch.scatter * lit)[:, None])
+        irradiance = irradiance - shadow[:, None] * (1 - bleed * (batch.looks.scatter * lit)[:, None])
         shine = shine + bright * lit
-    color = batch.albedo * irradiance.clamp(min=0.02) * lights.tint[picture]
-    shaded = torch.cat([color, (shine * batch.gloss)[:, None]], dim=1)
+    color = batch.looks.albedo * irradiance.clamp(min=0.02) * lights.tint[picture]
+    shaded = torch.cat([color, (shine * batch.looks.gloss)[:, None]], dim=1)
     tone = 0.35 * lights.harmonics[:, :1].clamp(min=0.1) * lights.tint
     return colorize(batch, mesh, raster, shaded, textures, tone)
 
@@ -105,7 +105,7 @@ def irradiated(batch: Pack, lights: Lights) -> Tensor:
     bent = torch.einsum("vi,vij->vj", normals, quadratic.reshape(-1, 3, 3)[at])
     second = (bent * normals).sum(dim=1) - zz[at]
     damped = torch.tensor([[float(spread(c, band)) for c in range(3)] for band in (1, 2)]).to(normals) - 1
-    scatter = batch.scatter[:, None]
+    scatter = batch.looks.scatter[:, None]
     return flat[at][:, None] + first[:, None] * (1 + scatter * damped[0]) + second[:, None] * (1 + scatter * damped[1])
 
 
@@ -169,9 +169,9 @@ def colorize(batch: Pack, mesh: Mesh, raster: Rasters, shaded: Tensor, textures:
     values = between(shaded)
     color = values[..., :3]
     if textures is not None:
-        texels = F.grid_sample(textures.permute(0, 3, 1, 2), between(batch.uv) * 2 - 1, padding_mode="border",
+        texels = F.grid_sample(textures.permute(0, 3, 1, 2), between(batch.looks.uv) * 2 - 1, padding_mode="border",
                                align_corners=False).permute(0, 2, 3, 1)
-        color = torch.where(batch.textured[corners[..., 0]][..., None], color * texels, color)
+        color = torch.where(batch.looks.textured[corners[..., 0]][..., None], color * texels, color)
     color = (color + values[..., 3:] * tone[:, None, None]) * covered[..., None]
-    kind = torch.where(covered, batch.kind[corners[..., 0]], NOTHING)
+    kind = torch.where(covered, batch.looks.kind[corners[..., 0]], NOTHING)
     return Drawings(color, kind.to(torch.uint8), raster.depth)

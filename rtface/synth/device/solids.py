@@ -18,19 +18,9 @@ STILL = np.array([0, 0, 0, 1, 0, 0], np.float32)
 """The pose that leaves head space as it is: millimetres."""
 
 
-class Solid(NamedTuple):
-    """One mesh in head space; see :class:`rtface.synth.render.Placed`."""
+class Looks(NamedTuple):
+    """What vertices look like; see :class:`rtface.synth.render.Placed`."""
 
-    vertices: Tensor
-    """(V, 3) float32 mm."""
-    normals: Tensor
-    """(V, 3) float32 unit."""
-    triangles: Tensor
-    """(F, 3) int32; the first ``closed`` belong to closed surfaces."""
-    closed: int
-    casters: Tensor
-    """(C, 3) int32 triangles that throw shadows; the first ``closed_casters`` belong to closed surfaces."""
-    closed_casters: int
     albedo: Tensor
     """(V, 3) float32 linear RGB."""
     kind: Tensor
@@ -46,6 +36,22 @@ class Solid(NamedTuple):
     receiving: Tensor
     """(V,) bool."""
 
+
+class Solid(NamedTuple):
+    """One mesh in head space; see :class:`rtface.synth.render.Placed`."""
+
+    vertices: Tensor
+    """(V, 3) float32 mm."""
+    normals: Tensor
+    """(V, 3) float32 unit."""
+    triangles: Tensor
+    """(F, 3) int32; the first ``closed`` belong to closed surfaces."""
+    closed: int
+    casters: Tensor
+    """(C, 3) int32 triangles that throw shadows; the first ``closed_casters`` belong to closed surfaces."""
+    closed_casters: int
+    looks: Looks
+
     @classmethod
     def of(cls, surfaces: Sequence[Surface], device: torch.device) -> Solid:
         """Join surfaces; none at all give a solid without vertices."""
@@ -58,8 +64,7 @@ class Solid(NamedTuple):
             return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
 
         return cls(there(mesh.vertices), there(mesh.own_normals), there(mesh.triangles), mesh.closed,
-                   there(mesh.casters), mesh.closed_casters, there(mesh.albedo), there(mesh.kind), there(mesh.gloss),
-                   there(mesh.uv), there(mesh.textured), there(mesh.scatter), there(mesh.receiving))
+                   there(mesh.casters), mesh.closed_casters, Looks(*(there(getattr(mesh, n)) for n in Looks._fields)))
 
 
 def joined(surfaces: Sequence[Surface]) -> Placed:
@@ -128,13 +133,7 @@ class Pack(NamedTuple):
     casters: Mesh
     """Of heads and things."""
     head_casters: Mesh
-    albedo: Tensor
-    kind: Tensor
-    gloss: Tensor
-    uv: Tensor
-    textured: Tensor
-    scatter: Tensor
-    receiving: Tensor
+    looks: Looks
     px_per_mm: Tensor
     """(N,)."""
     head_starts: Tensor
@@ -173,8 +172,8 @@ def pack(heads: Sequence[Solid], things: Sequence[Solid], poses: Poses) -> Pack:
                t.casters[t.closed_casters:]] for h, t, _, _ in both],
              [h.closed_casters + t.closed_casters for h, t, _, _ in both], [[a, b, a, b] for _, _, a, b in both]),
         mesh([[h.casters] for h in heads], [h.closed_casters for h in heads], [[a] for a in at_head]),
-        every("albedo"), every("kind"), every("gloss"), every("uv"), every("textured"), every("scatter"),
-        every("receiving"), poses.scale, torch.from_numpy(first[0::2].copy()).to(device))
+        Looks(*(torch.cat(parts) for parts in zip(*(s.looks for s in solids), strict=True))), poses.scale,
+        torch.from_numpy(first[0::2].copy()).to(device))
 
 
 class Rasters(NamedTuple):

@@ -76,7 +76,8 @@ class Supply:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        for future in (*self._waiting, self._scenes):
+        self._scenes.cancel()
+        for future in self._waiting:
             future.cancel()
         self._context.__exit__(*exception)
 
