@@ -45,6 +45,14 @@ def _temporary_cwd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weight files of tests are compressed less far than those that are kept: that takes longer than all the rest."""
+    exporter = sys.modules.get("build_engines.onnx_export")
+    if exporter is not None:
+        monkeypatch.setattr(exporter, "COMPRESSION", 1)
+
+
 def _has_cuda() -> bool:
     """Is there an NVIDIA GPU with a working driver? Asks the driver's own tool, so that no package is needed."""
     try:

@@ -26,7 +26,7 @@ import numpy as np
 from rtface.config import OcclusionConfig
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.displacement import Faces, compare
-from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import Measured, NetworkOptions, Networks, face_reader
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.report import Cell, Report, Table
@@ -95,7 +95,7 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
     lines: list[list[Cell]] = []
     for name, rows in moved.items():
         shape, identity, turn = np.array(rows).mean(axis=0).tolist()
-        low, high = bootstrap_interval(np.array(rows)[:, 0], lambda r: float(r.mean()))
+        low, high = mean_interval(np.array(rows)[:, 0])
         results.append({"regressed from": name, "pasted": len(rows), "shape_mm": shape, "shape_mm_95": (low, high),
                         "identity_mm": identity, "turn_deg": turn})
         lines.append([name, len(rows), f"{shape:.2f}", f"{low:.2f}..{high:.2f}", f"{identity:.2f}", f"{turn:.1f}"])

@@ -37,7 +37,7 @@ from rtface.evaluate import pictures, sheets, strokes
 from rtface.evaluate.dataset import Pack, Problem, Sample, SampleSet
 from rtface.evaluate.exports import Inputs
 from rtface.evaluate.features import FeatureDistance
-from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import FaceReader
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.predictions import Predictions
@@ -282,20 +282,16 @@ def figures(group: str, name: str, system: str, rows: Sequence[Filled]) -> dict[
     return {"group": group, "name": name, "system": system, "pasted": len(rows),
             "ratio": float(np.mean([row.ratio for row in rows])),
             **{metric: float(np.nanmean(v)) for metric, v in values.items()},
-            **{f"{metric}_95": bootstrap_interval(v, lambda part: float(np.nanmean(part)))
-               for metric, v in values.items()}}
+            **{f"{metric}_95": mean_interval(v) for metric, v in values.items()}}
 
 
 def contour_figures(group: str, name: str, rows: Sequence[Filled]) -> dict[str, Any]:
     """Means of the contours' precision and recall where they are defined, with 95 % intervals."""
-    def mean(values: NDArray[np.float64]) -> float:
-        return float(values.mean()) if len(values) else float("nan")
-
     out: dict[str, Any] = {"group": group, "name": name, "system": "contour", "pasted": len(rows)}
     for k, what in enumerate(("precision", "recall")):
         values = np.array([row.contour[k] for row in rows])
         values = values[~np.isnan(values)]
-        out |= {what: mean(values), f"{what}_95": bootstrap_interval(values, mean)}
+        out |= {what: float(values.mean()) if len(values) else float("nan"), f"{what}_95": mean_interval(values)}
     return out
 
 

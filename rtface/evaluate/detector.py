@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from rtface import ops
 from rtface.evaluate.curves import share_from
 from rtface.evaluate.dataset import Pack, Sample, SampleSet
-from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes
+from rtface.evaluate.metrics import SAME_FACE_IOU, DetectionCounts, bootstrap_interval, match_boxes, mean_interval
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
 from rtface.figures.plot import Curve, Plot
@@ -199,7 +199,7 @@ def _by_size(read: Sequence[SampleSet], detectors: Mapping[str, Detects], min_sc
     for (name, share), found_faces in hits.items():
         yield {"kind": "size", "subject": name, "face_share": share, "pictures": len(found_faces),
                "recall": float(np.mean(found_faces)),
-               "recall_95": bootstrap_interval(np.array(found_faces), lambda rows: float(np.mean(rows)))}
+               "recall_95": mean_interval(np.array(found_faces))}
 
 
 def _of(seen: Sequence[Seen], name: str) -> list[Seen]:

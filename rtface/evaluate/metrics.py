@@ -176,14 +176,29 @@ def bootstrap_interval(rows: NDArray[Any], statistic: Callable[[NDArray[Any]], f
 
     Pictures are drawn with replacement; draws for which the statistic is NaN are left out. (NaN, NaN) without rows.
     """
+    draws = _draws(len(rows), resamples, seed, level)
+    return _quantiles(np.array([statistic(rows[drawn]) for drawn in draws]), level)
+
+
+def mean_interval(values: NDArray[Any], *, resamples: int = 1000, seed: int = 0,
+                  level: float = 0.95) -> tuple[float, float]:
+    """:func:`bootstrap_interval` of the mean of ``values`` (N,), NaN left out; same draws, much faster."""
+    drawn = np.asarray(values, np.float64)[_draws(len(values), resamples, seed, level)]
+    known = ~np.isnan(drawn)
+    count = known.sum(axis=1)
+    total = np.where(known, drawn, 0.0).sum(axis=1)
+    return _quantiles(np.divide(total, count, out=np.full(len(drawn), np.nan), where=count > 0), level)
+
+
+def _draws(count: int, resamples: int, seed: int, level: float) -> NDArray[np.int64]:
+    """Rows of every resample, (resamples, count); none without rows."""
     if not 0 < level < 1 or resamples < 1:
         raise InputError(f"bootstrap: got level {level} and {resamples} resamples, expected 0 < level < 1 and at "
                          f"least 1")
-    count = len(rows)
-    if not count:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    values = np.array([statistic(rows[rng.integers(0, count, count)]) for _ in range(resamples)])
+    return np.random.default_rng(seed).integers(0, max(count, 1), (resamples if count else 0, count))
+
+
+def _quantiles(values: Doubles, level: float) -> tuple[float, float]:
     values = values[~np.isnan(values)]
     if not len(values):
         return float("nan"), float("nan")

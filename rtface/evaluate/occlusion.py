@@ -28,7 +28,7 @@ from rtface.evaluate import segmentation as seg
 from rtface.evaluate.classmaps import Shown, Worst
 from rtface.evaluate.dataset import Problem, Sample, SampleSet
 from rtface.evaluate.masks import CLASSES, Area, Map, MaskedFace, MaskSet
-from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.metrics import bootstrap_interval, mean_interval
 from rtface.evaluate.networks import LandmarkNetwork
 from rtface.evaluate.placing import ClassNetwork, Placed, assumed_face, place
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
@@ -222,7 +222,7 @@ def figures(rows: Sequence[Scored]) -> dict[str, Any]:
         out |= {name: figure(counts), f"{name}_95": bootstrap_interval(counts, figure),
                 f"{name}_mean": float(np.nanmean(each)) if not np.isnan(each).all() else float("nan")}
     return {**out, "sparsity": float(islands.mean()),
-            "sparsity_95": bootstrap_interval(islands, lambda values: float(values.mean()))}
+            "sparsity_95": mean_interval(islands)}
 
 
 def kind_figures(kind: str, rows: Sequence[Scored]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from rtface.errors import InputError
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet
 from rtface.evaluate.displacement import Faces, Result, compare, predicted_result
 from rtface.evaluate.exports import Inputs
-from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Pasted, Paster, hidden_landmarks
 from rtface.evaluate.predictions import Predictions
@@ -283,8 +283,7 @@ def figures(system: str, group: str, name: str, rows: Sequence[Moved]) -> dict[s
         return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
 
     def interval(field: str) -> tuple[float, float]:
-        values = np.array([getattr(row, field) for row in rows], np.float64)
-        return bootstrap_interval(values[~np.isnan(values)], lambda r: float(r.mean()))
+        return mean_interval(np.array([getattr(row, field) for row in rows], np.float64))
 
     fields = ("coverage", "landmarks", "hidden", "seen", "shape_mm", "identity_mm", "turn_deg", "presence_drop")
     return {"system": system, "group": group, "name": name, "pasted": len(rows),

@@ -36,7 +36,7 @@ from rtface.errors import InputError
 from rtface.evaluate.alignment import Similarity, fit_similarity, fit_surface
 from rtface.evaluate.dataset import Pack, Problem, SampleSet
 from rtface.evaluate.exports import Inputs
-from rtface.evaluate.metrics import bootstrap_interval
+from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import FaceReader
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.peer_meshes import predicted_mesh
@@ -258,11 +258,11 @@ def figures(set_name: str, group: str, glasses: bool, system: str, rows: Sequenc
     for measure in (*MEASURES, *REGIONS, "identity"):
         mine = values(system, measure, found)
         line[measure] = float(mine.mean()) if len(mine) else float("nan")
-        line[f"{measure}_95"] = bootstrap_interval(mine, lambda r: float(r.mean()))
+        line[f"{measure}_95"] = mean_interval(mine)
         if system != SYSTEMS[1]:
             gain = values(SYSTEMS[1], measure, both) - values(system, measure, both)
             line[f"{measure}_gain"] = float(gain.mean()) if len(gain) else float("nan")
-            line[f"{measure}_gain_95"] = bootstrap_interval(gain, lambda r: float(r.mean()))
+            line[f"{measure}_gain_95"] = mean_interval(gain)
     return line
 
 

@@ -45,7 +45,7 @@ from rtface.errors import MediaError
 from rtface.evaluate import motion
 from rtface.evaluate.dataset import Problem, SampleSet, altered
 from rtface.evaluate.exports import Inputs
-from rtface.evaluate.metrics import Doubles, bootstrap_interval, interocular_distances, nme_interocular
+from rtface.evaluate.metrics import Doubles, interocular_distances, nme_interocular
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.recording import Clip, Recording, Stretch, given_points, record
 from rtface.evaluate.report import Report
@@ -125,7 +125,7 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
     lines = [{"kind": "clip", "clip": one.clip.name, "group": one.clip.group, "origin": one.clip.origin,
               "rights": one.clip.rights, "truth": bool(one.clip.truths), "system": system, **figures}
              for one in played for system, figures in one.figures.items()]
-    groups = summaries(lines, bootstrap_interval)
+    groups = summaries(lines)
     return Report("temporal", tables(groups), [*groups, *lines], sets,
                   {**(settings or {}), "config": config.to_dict(), "window_s": motion.WINDOW_S,
                    "still_speed": motion.STILL_SPEED, "inputs": inputs.fingerprint,

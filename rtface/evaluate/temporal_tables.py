@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.report import Cell, Table
 
 SHARES: Final = ("error", "still_share", "moving_share", "lost", "absent", "flicker")
@@ -29,27 +30,25 @@ WITH_TRUTH: Final = ("error", "shape_mm", "turn_deg", "still_px", "still_mm", "m
 WITHOUT: Final = ("still_px", "still_share", "still_mm", "moving_px", "moving_share", "moving_mm", "added_mouth_ms",
                   "added_eyes_ms", "added_turn_ms", "added_place_ms", "drift_mm", "lost", "switches", "ends",
                   "flicker")
-Interval = Callable[[Any, Callable[[Any], float]], tuple[float, float]]
 
 
-def summaries(lines: Sequence[Mapping[str, Any]], interval: Interval) -> list[dict[str, Any]]:
+def summaries(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One record per group and system, then one per kind of clips; every mean with its 95 % interval over clips."""
     groups: dict[tuple[str, bool, str], list[Mapping[str, Any]]] = {}
     for line in lines:
         groups.setdefault((line["group"], line["truth"], line["system"]), []).append(line)
     for line in lines:
         groups.setdefault((_all(line["origin"]), line["truth"], line["system"]), []).append(line)
-    return [_summary(name, truth, system, rows, interval) for (name, truth, system), rows in groups.items()]
+    return [_summary(name, truth, system, rows) for (name, truth, system), rows in groups.items()]
 
 
-def _summary(name: str, truth: bool, system: str, rows: Sequence[Mapping[str, Any]],
-             interval: Interval) -> dict[str, Any]:
+def _summary(name: str, truth: bool, system: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {"kind": "group", "group": name, "origin": rows[0]["origin"], "truth": truth,
                            "system": system, "clips": len(rows)}
     for key in MEANS:
         values = np.array([row[key] for row in rows if row.get(key) is not None], np.float64)
         out[key] = float(values.mean()) if len(values) else None
-        out[f"{key}_95"] = interval(values, lambda v: float(v.mean())) if len(values) > 1 else None
+        out[f"{key}_95"] = mean_interval(values) if len(values) > 1 else None
         out[f"{key}_clips"] = len(values)
     for key in SUMS:
         known = [row[key] for row in rows if row.get(key) is not None]

@@ -115,6 +115,22 @@ def test_bootstrap_is_seeded_and_covers_the_mean() -> None:
         metrics.bootstrap_interval(values, np.mean, level=1.5)
 
 
+def test_intervals_of_means_are_those_of_the_general_way() -> None:
+    values = np.random.default_rng(3).normal(size=37)
+    holes = np.where(np.arange(37) % 3 == 0, np.nan, values)
+    for rows in (values, holes, values[:1], np.array([np.nan, 1.0, 2.0])):
+        assert metrics.mean_interval(rows) == pytest.approx(metrics.bootstrap_interval(rows, mean_known), abs=1e-12)
+    assert metrics.mean_interval(values, seed=1, resamples=50, level=0.5) == pytest.approx(
+        metrics.bootstrap_interval(values, np.mean, seed=1, resamples=50, level=0.5))
+    assert np.isnan(metrics.mean_interval(np.zeros(0))).all() and np.isnan(metrics.mean_interval([np.nan])).all()
+    with pytest.raises(InputError, match="got level 1.5"):
+        metrics.mean_interval(values, level=1.5)
+
+
+def mean_known(rows: np.ndarray) -> float:
+    return float(rows[~np.isnan(rows)].mean()) if not np.isnan(rows).all() else float("nan")
+
+
 def test_jitter_is_the_noise_of_a_coordinate_and_ignores_straight_motion() -> None:
     rng = np.random.default_rng(0)
     straight = np.arange(200)[:, None, None] * np.array([1.5, -0.5]) + rng.random((1, 68, 2))
