@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -100,18 +100,21 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports_of(path: Path) -> Iterator[tuple[str, int]]:
+@cache
+def imports_of(path: Path) -> list[tuple[str, int]]:
     """Absolute names of everything a file imports, also inside functions, with the line."""
+    found = []
     package = ["rtface", *path.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, node.lineno
+                found.append((alias.name, node.lineno))
         elif isinstance(node, ast.ImportFrom):
             base = ".".join([*package[:len(package) - node.level + 1], node.module or ""]).rstrip(".") \
                 if node.level else node.module or ""
             for alias in node.names:
-                yield f"{base}.{alias.name}", node.lineno
+                found.append((f"{base}.{alias.name}", node.lineno))
+    return found
 
 
 def test_parts_import_only_what_lies_below_them() -> None:

@@ -47,17 +47,18 @@ def test_kept_pairs_stay_together():
 def test_a_frozen_encoder_stays_and_the_layers_behind_it_learn(folders, tmp_path, pairs):
     landmarks.main([*arguments(folders, tmp_path / "l", "faces"), "--steps", "1"])
     known = common.load_checkpoint(tmp_path / "l" / "last.pt")["ema"]
-    run = tmp_path / "run"
+    run, export = tmp_path / "run", ["--export", str(tmp_path / "w")] if pairs == "0" else []
     regressor.main([*arguments(folders, run, "dense"), "--steps", "3", "--frozen", "4", "--pairs", pairs,
-                    "--encoder", str(tmp_path / "l" / "last.pt"), "--export", str(tmp_path / "w")])
+                    "--encoder", str(tmp_path / "l" / "last.pt"), *export])
     learned = common.load_checkpoint(run / "last.pt")["module"]
     fresh = regressor.Regressor(regressor.RegressorConfig()).state_dict()
     for name, value in learned.items():
         if name.startswith("encoder."):
             torch.testing.assert_close(value, known[name.removeprefix("encoder.")], rtol=0, atol=0)
     assert float(learned["hidden.0.running_var"].std()) > float(fresh["hidden.0.running_var"].std())
-    described = json.loads((tmp_path / "w" / "regressor.compact.json").read_text())
-    assert [tensor["name"] for tensor in described["inputs"]] == ["crops", "mask"]
+    if export:
+        described = json.loads((tmp_path / "w" / "regressor.compact.json").read_text())
+        assert [tensor["name"] for tensor in described["inputs"]] == ["crops", "mask"]
 
 
 def test_the_point_encoder_reads_what_lies_beneath_points():
@@ -128,17 +129,16 @@ def test_the_regressor_starts_from_a_landmark_network(folders, tmp_path):
 
 
 def test_identities_are_exported_nearer_to_the_mean_face(folders, tmp_path):
+    checkpoint = tmp_path / "run" / "last.pt"
     regressor.main([*arguments(folders, tmp_path / "run", "faces"), "--steps", "1"])
-    nets = []
-    for share in ("1", "0.5"):
-        average.main(["regressor", str(tmp_path / "run" / "last.pt"), "--identity", share, "--export",
-                      str(tmp_path / share)])
-        nets.append(regressor.Regressor(regressor.RegressorConfig()).eval())
-        common.initialise(nets[-1], tmp_path / share / "regressor.compact.onnx.gz")
+    average.main(["regressor", str(checkpoint), "--identity", "0.5", "--export", str(tmp_path)])
+    nets = [regressor.Regressor(regressor.RegressorConfig()).eval() for _ in range(2)]
+    nets[0].load_state_dict(common.load_checkpoint(checkpoint)["ema"])
+    common.initialise(nets[1], tmp_path / "regressor.compact.onnx.gz")
     with torch.no_grad():
         whole, half = (net(torch.full((1, 3, 224, 224), 0.4), torch.zeros(1, 1, 224, 224)) for net in nets)
     torch.testing.assert_close(half[:, :80], whole[:, :80] / 2, rtol=1e-2, atol=1e-3)
-    torch.testing.assert_close(half[:, 80:], whole[:, 80:])
+    torch.testing.assert_close(half[:, 80:], whole[:, 80:], rtol=1e-2, atol=1e-3)
     assert float(whole[:, :80].abs().max()) > 0
     with pytest.raises(SystemExit):
         average.main(["detector", str(tmp_path / "run" / "last.pt"), "--identity", "0.5", "--export", str(tmp_path)])
