@@ -114,7 +114,9 @@ class OcclusionConfig:
     """A mask that covers less of the face than this is taken as empty."""
     grow_share: float = 0.025
     """The hole is larger than the mask by this share of the crop's side, so that no rim of the occluder stays."""
-
+    regress_share: float = 0.5
+    """Faces of which more than this is hidden are regressed from their completed crop, others from what is seen: below
+    it, what is drawn moves the mesh more than what it replaces."""
     steadiness: float = 0.6
     """How much of the frame before is mixed into an unchanged mask; 0: every frame for itself."""
     clear_change: float = 0.5
@@ -124,6 +126,7 @@ class OcclusionConfig:
         _choice(self, "recipe", get_args(Recipe))
         _number(self, "least_share", 0, 1)
         _number(self, "grow_share", 0, 0.2)
+        _number(self, "regress_share", 0, 1)
         _number(self, "steadiness", 0, 0.95)
         _number(self, "clear_change", 0.01, 1)
 

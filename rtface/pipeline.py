@@ -23,7 +23,7 @@ from rtface.morphable import MorphableModel
 from rtface.stages.assess import assess
 from rtface.stages.crop import crop_faces, same_faces
 from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
-from rtface.stages.deocclude import Deoccluder, completed
+from rtface.stages.deocclude import Deoccluder
 from rtface.stages.detect import Detections, FaceDetector, Searches
 from rtface.stages.fit import LandmarkFitter
 from rtface.stages.gaps import GapFiller, with_unmeasured
@@ -244,7 +244,7 @@ class Pipeline:
             covered = same_faces(frame, tracked.tracks, crops, self._deoccluder.size)
         occlusion, completion = self._deoccluder.apply(covered, tracked.tracks.landmarks, timer.stage,
                                                        steadier=self._steadier, pts_s=frame.pts_s)
-        crops = completed(crops, completion)
+        crops = self._deoccluder.regressed(crops, occlusion, completion)
         for stage in self._crop_stages:
             with timer.stage(stage.name):
                 crops, occlusion = stage.apply(crops, occlusion)

@@ -132,11 +132,11 @@ class Bench:
         """Without waiting, until three windows in a row agree (:data:`STABLE_CHANGE`); other streams: one window."""
         lanes = self._lanes_of(case)
         self._clips.prepare(case.faces)
-        start, stable = time.monotonic(), False
-        medians: list[float] = []
         self._progress(f"warming up {case.label}")
         for lane in lanes[1:]:
             self._block([lane], case, "off", min(WINDOW_S, self.options.warm_up_s) / 4, settle=0)
+        start, stable = time.monotonic(), False
+        medians: list[float] = []
         while not stable and time.monotonic() - start < self.options.warm_up_s:
             window = self._block(lanes[:1], case, "off", min(WINDOW_S, self.options.warm_up_s), settle=0)
             if times := [sum(frame.stages.values()) for frame in window.all_frames]:

@@ -79,7 +79,8 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
             assert own is not None
             truth = replace(own, mask=cover[None, None].astype(np.float32))
             seen: dict[str, tuple[FaceCrops, Occlusion | None]] = {
-                "hidden": (crops, None), "hidden, told": (crops, own), "own mask": (completed(crops, completion), own),
+                "hidden": (crops, None), "hidden, told": (crops, own),
+                "own mask": (chain.regressed(crops, own, completion), own),
                 "true mask": (completed(crops, complete(small, mask, points)), truth),
                 "true mask and points": (completed(crops, complete(small, mask, true_points)), truth),
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}

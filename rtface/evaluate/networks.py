@@ -20,7 +20,7 @@ from rtface.jaw import JAW, JawLine, project_landmarks
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.crop import crop_faces, same_faces, sample
-from rtface.stages.deocclude import Deoccluder, completed
+from rtface.stages.deocclude import Deoccluder
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.fit import LandmarkFitter
 from rtface.stages.occlude import seen_irises, seen_points
@@ -207,7 +207,7 @@ class FaceReader:
         if self.deoccluder is not None:  # as in the pipeline
             covered = same_faces(frame, found.tracks, crops, self.deoccluder.size)
             occlusion, completion = self.deoccluder.apply(covered, found.tracks.landmarks)
-            crops = completed(crops, completion)
+            crops = self.deoccluder.regressed(crops, occlusion, completion)
         seen = seen_points(found.visibility, found.tracks.landmarks, occlusion)
         coefficients = self.regressor.regress(crops, occlusion)
         return Measured(found.points, found.presence, self.fitter.fit(

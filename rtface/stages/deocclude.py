@@ -17,7 +17,7 @@ from rtface.stages.crop import resized_mask, resized_pixels
 from rtface.stages.occlude import Occluder
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.structure import Structurer, hole
-from rtface.types import Completion, FaceCrops, Occlusion
+from rtface.types import Array, Completion, FaceCrops, Occlusion
 
 NETWORKS: Final[Mapping[str, tuple[str, ...]]] = {
     "off": (), "mask": ("segment",), "contour": ("segment", "parse", "contour", "complete")}
@@ -76,20 +76,32 @@ class Deoccluder:
             after = self._completer.fill(before, mask, structure)
         return occlusion, Completion(before, mask, structure, after)
 
+    def regressed(self, crops: FaceCrops, occlusion: Occlusion | None, completion: Completion | None) -> FaceCrops:
+        """The crops that regression gets: :func:`completed` where much is hidden, as they were elsewhere.
 
-def completed(crops: FaceCrops, completion: Completion | None) -> FaceCrops:
-    """The crops that regression gets: holes are filled with what was drawn; ids, order and visible pixels stay.
+        occlusion and completion: what :meth:`apply` gave for the same faces.
+        """
+        if occlusion is None or completion is None:
+            return crops
+        hidden = crops.track_ids[1 - occlusion.visible_fraction > self._config.regress_share]
+        return completed(crops, completion, np.isin(completion.after.track_ids, hidden))
 
-    Crops of another size than those that were completed get the drawn pixels scaled (bilinear), the holes by their
-    nearest pixels.
+
+def completed(crops: FaceCrops, completion: Completion | None, chosen: Array | None = None) -> FaceCrops:
+    """Crops whose holes are filled with what was drawn; ids, order and visible pixels stay.
+
+    chosen: (M,) bool, which of the completed faces to fill; None: all. Crops of another size than those that were
+    completed get the drawn pixels scaled (bilinear), the holes by their nearest pixels.
     """
     if completion is None:
         return crops
     pixels, after, side = crops.pixels.copy(), completion.after, crops.size
-    rows = np.flatnonzero(np.isin(crops.track_ids, after.track_ids))
+    if chosen is None:
+        chosen = np.ones(len(after), np.bool_)
+    rows = np.flatnonzero(np.isin(crops.track_ids, after.track_ids[chosen]))
     if after.size == side:
-        pixels[rows] = after.pixels
+        pixels[rows] = after.pixels[chosen]
         return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)
-    holes = resized_mask(completion.mask, side)
-    pixels[rows] = np.where(holes > 0.5, resized_pixels(after.pixels, side), pixels[rows])
+    holes = resized_mask(completion.mask[chosen], side)
+    pixels[rows] = np.where(holes > 0.5, resized_pixels(after.pixels[chosen], side), pixels[rows])
     return FaceCrops(pixels, crops.crop_from_frame, crops.track_ids)

@@ -15,7 +15,7 @@ from rtface.bench.run import BenchResult, CaseResult, WarmUp
 from rtface.stream import Span
 from tests import blobs
 
-QUICK = {"duration_s": 3.0, "rounds": 3, "warm_up_s": 0.2}
+QUICK = {"duration_s": 3.0, "rounds": 3, "warm_up_s": 0.5}
 USAGE = Usage(1.0, 0.5, 0.1, 200.0, None)
 
 

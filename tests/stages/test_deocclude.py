@@ -30,8 +30,8 @@ def pair() -> FaceCrops:
                      np.concatenate([clean.crop_from_frame, covered.crop_from_frame]), np.array([7, 3], np.int32))
 
 
-def contour() -> Deoccluder:
-    return Deoccluder(blobs.engines(), OcclusionConfig(recipe="contour"))
+def contour(regress_share: float = 0.5) -> Deoccluder:
+    return Deoccluder(blobs.engines(), OcclusionConfig(recipe="contour", regress_share=regress_share))
 
 
 def test_outlines_are_the_pixels_around_a_region() -> None:
@@ -98,6 +98,21 @@ def test_crops_of_another_size_get_what_was_drawn_into_their_holes() -> None:
     assert np.array_equal(after.pixels[1][:, ~inside], noise[1][:, ~inside])
     drawn = after.pixels[1][:, round(80.5 * side / 128), round(60.5 * side / 128)]
     assert drawn[0] == pytest.approx(done.after.pixels[0][0, 80, 60], abs=0.06) and not drawn[1:].any()
+
+
+def test_faces_that_are_little_hidden_are_regressed_from_what_is_seen() -> None:
+    faces = pair()
+    for size in (128, 224):
+        given = faces if size == 128 else FaceCrops(np.zeros((2, 3, size, size), np.float32), faces.crop_from_frame,
+                                                    faces.track_ids)
+        for share, filled in ((0.0, True), (0.99, False)):
+            stage = contour(regress_share=share)
+            occlusion, done = stage.apply(faces, np.repeat(LANDMARKS, 2, axis=0))
+            assert occlusion is not None and 0.01 < occlusion.visible_fraction[1] < 1
+            got = stage.regressed(given, occlusion, done)
+            assert np.array_equal(got.pixels, (completed(given, done) if filled else given).pixels)
+            assert np.array_equal(got.pixels[0], given.pixels[0]) and got.track_ids.tolist() == [7, 3]
+    assert stage.regressed(given, occlusion, None) is given and stage.regressed(given, None, None) is given
 
 
 def test_the_hole_is_larger_than_the_mask() -> None:
