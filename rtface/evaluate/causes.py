@@ -6,8 +6,9 @@ As in ``robustness`` an occluder is pasted on a clean face, here at 20 to 50 % c
 
 - from the hidden crop as it is (``hidden``);
 - from the hidden crop by a regressor that is told its mask (``hidden, told``; recipe ``mask``);
-- with de-occlusion as users get it (``own mask``), with the pasted area as mask (``true mask``), and with the clean
-  picture's landmarks as well (``true mask and points``): what a perfect mask, and perfect points, would give;
+- with de-occlusion as users get it (``own mask``), from the completed crop however little is hidden (``own mask,
+  completed``), the same with the pasted area as mask (``true mask``), and with the clean picture's landmarks as well
+  (``true mask and points``): what a perfect mask, and perfect points, would give;
 - from the clean picture, at the crop that the hidden face's landmarks place (``clean crop, moved``): what the crop's
   place alone costs.
 """
@@ -81,6 +82,7 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
             seen: dict[str, tuple[FaceCrops, Occlusion | None]] = {
                 "hidden": (crops, None), "hidden, told": (crops, own),
                 "own mask": (chain.regressed(crops, own, completion), own),
+                "own mask, completed": (completed(crops, completion), own),
                 "true mask": (completed(crops, complete(small, mask, points)), truth),
                 "true mask and points": (completed(crops, complete(small, mask, true_points)), truth),
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
