@@ -43,10 +43,14 @@ def covered(count: int = 8) -> list[np.ndarray]:
     return frames
 
 
-def test_the_regressor_gets_the_completed_crop() -> None:
+def test_the_regressor_gets_the_completed_crop_of_a_face_that_is_hidden_enough() -> None:
     frame = Frame(covered()[4], 0, 0.0)
-    with chain() as whole, chain(LOOKING) as looking:
-        done, seen = whole.process(frame), looking.process(frame)
+    always = replace(CONFIG, occlusion=OcclusionConfig(recipe="contour", regress_share=0.0))
+    with chain(always) as whole, chain() as usual, chain(LOOKING) as looking:
+        done, little, seen = whole.process(frame), usual.process(frame), looking.process(frame)
+    assert little.completion is not None and little.occlusion is not None
+    assert little.occlusion.visible_fraction[0] > 1 - OcclusionConfig().regress_share
+    assert np.array_equal(little.coefficients.identity, seen.coefficients.identity)
     assert done.completion is not None and seen.completion is None
     assert done.completion.after.track_ids.tolist() == [done.tracks.ids[0]]
     # the fake network puts the crop's brightness there: white is brighter than the red that is drawn over it
