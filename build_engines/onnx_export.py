@@ -38,7 +38,7 @@ from rtface.nets.segment import SegmentExport, SegmentNetConfig, segment_net
 
 OPSET = 18
 COMPRESSION = 9
-"""Of gzip. Level 1 is thirteen times as fast, for files that are a twelfth larger."""
+"""Of gzip. Level 1 is about twelve times as fast, for files about a tenth larger."""
 HALF_FROM = 2048
 """Initialisers with at least this many elements are rounded to float16 precision."""
 LICENCE = "MIT"

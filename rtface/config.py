@@ -115,8 +115,8 @@ class OcclusionConfig:
     grow_share: float = 0.025
     """The hole is larger than the mask by this share of the crop's side, so that no rim of the occluder stays."""
     regress_share: float = 0.5
-    """Faces of which more than this is hidden are regressed from their completed crop, others from what is seen: below
-    it, what is drawn moves the mesh more than what it replaces."""
+    """Faces of which more than this is hidden are regressed from their completed crop, others from what is seen,
+    where what is drawn moved the mesh more than what it replaced. Above a half too few pictures were there to tell."""
     steadiness: float = 0.6
     """How much of the frame before is mixed into an unchanged mask; 0: every frame for itself."""
     clear_change: float = 0.5
