@@ -26,8 +26,9 @@ from rtface.exports import DEFAULT_FORMATS, FORMATS, Format, file_sink, versions
 from rtface.io import JournalFrame, MeshSequenceSink, RunFolder, Sink, Source, write_atomic
 from rtface.io.atomic import sync_file
 from rtface.morphable import MorphableModel
-from rtface.pipeline import Pipeline, PipelineState, Run
+from rtface.pipeline import Pipeline
 from rtface.report import Summary, Tally
+from rtface.run import PipelineState, Run
 from rtface.stream import StageTimer
 from rtface.types import Frame
 
@@ -124,7 +125,7 @@ def _video_sinks(options: ConvertOptions, model: MorphableModel, source: Source)
 
 def _deciding(config: PipelineConfig, options: ConvertOptions) -> dict[str, Any]:
     """The part of the options that decides what is in the files."""
-    pipeline = {key: value for key, value in config.to_dict().items() if key not in ("threads", "meshes")}
+    pipeline = {key: value for key, value in config.to_dict().items() if key not in ("threads", "lanes", "meshes")}
     return {"pipeline": pipeline, "formats": sorted(options.formats), "selection": dict(options.selection),
             "overlay": str(options.overlay.resolve()) if options.overlay else None,
             "stages": str(options.stages.resolve()) if options.stages else None}

@@ -1,15 +1,14 @@
 """The only wiring: source → detect/track → crop → (occlusion stages) → regress → smooth → gaps → mesh.
 
-Three threads: the source decodes in one, the stages run in another, and the caller iterates over the results.
+Threads: the source decodes in one, the stages run in one or two others (``PipelineConfig.lanes``), and the caller
+iterates over the results.
 """
 
 from __future__ import annotations
 
-import math
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import Final, Protocol, Self, cast
 
@@ -17,9 +16,10 @@ import numpy as np
 
 from rtface.config import Backend, PipelineConfig, Recipe
 from rtface.errors import InputError
-from rtface.inference import Choice, Engine, choose_backend, open_engine
+from rtface.inference import Choice, Engine, choose_backend, open_engine, physical_cores
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
+from rtface.run import Looked, PipelineState, Run, Steps
 from rtface.stages.assess import assess
 from rtface.stages.crop import crop_faces, same_faces
 from rtface.stages.deocclude import NETWORKS as DEOCCLUSION
@@ -35,13 +35,13 @@ from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.track import FaceTracker
-from rtface.stream import BoundedChannel, ChannelClosed, StageObserver, StageTimer, StageTimes, Worker, timed
+from rtface.stream import StageObserver, StageTimer
 from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
 """Names of the networks that every pipeline runs."""
-SOURCE_PATIENCE_S: Final = 2.0
-"""How long a run that is closed waits for its source's thread."""
+CPU_BACKENDS: Final = ("onnx", "openvino")
+"""Engines of these compute on the CPU, and each in the thread that calls it."""
 
 
 class CropStage(Protocol):
@@ -53,15 +53,6 @@ class CropStage(Protocol):
     def apply(self, crops: FaceCrops, occlusion: Occlusion | None) -> tuple[FaceCrops, Occlusion | None]:
         """New crops (same faces, same transforms) and what is known of the occlusion; inputs stay as they are."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class PipelineState:
-    """What the stages remember after a frame; small arrays, for a run that is resumed."""
-
-    after_index: int
-    """The source index of that frame."""
-    arrays: Mapping[str, Array]
 
 
 class Pipeline:
@@ -92,7 +83,7 @@ class Pipeline:
             found = {name: (engines or {}).get(name) or self._open(name) for name in names}
             if model is None and self.config.meshes:
                 model = MorphableModel.load()
-            self._timer = StageTimer(self._observer)
+            self._timer = self._look_timer = StageTimer(self._observer)
             detector = _TimedDetector(FaceDetector(found["detector"], self.config.detector), self)
             landmarks, regressor = found["landmarks"], found["regressor"]
             known = model or MorphableModel.load(level=0)
@@ -151,7 +142,7 @@ class Pipeline:
         """One frame, in this thread. Frames of a clip come in order; lost faces are held, never interpolated."""
         if self._running:
             raise InputError("process: got a frame while a run is going on, expected none; close the run first")
-        (result,) = self._held.push(self._measure(frame, {}, 0))
+        (result,) = self._held.push(self._measure(self._look(frame, {}, 0)))
         return self._finish(result)
 
     def run(self, source: Iterable[Frame], *, live: bool = False, state: PipelineState | None = None,
@@ -171,7 +162,16 @@ class Pipeline:
             self._restore(state)
             gaps.recall(recent)
         self._running = True
-        return Run(self, source, gaps, live)
+        return Run(Steps(self._look_and_remember, self._measure_and_remember, self._finish), source, gaps, live=live,
+                   lanes=self._lanes(live), timer=self._timer, observer=self._observer, ended=self._end_run)
+
+    def _lanes(self, live: bool) -> int:
+        """Threads for the stages. Two give more frames per second where two cores compute; a GPU is one device."""
+        on_cpu = all(name.startswith(CPU_BACKENDS) for name in self.backends.values())
+        return self.config.lanes or (2 if on_cpu and not live and physical_cores() > 1 else 1)
+
+    def _end_run(self) -> None:
+        self._running = False
 
     @property
     def recipe(self) -> Recipe:
@@ -216,29 +216,43 @@ class Pipeline:
         """Whether a calibration is going on; may be read from any thread."""
         return self._neutral.calibrating
 
-    def _memories(self) -> dict[str, FaceTracker | Smoother | MaskSteadier]:
-        return {"track": self._tracker, "smooth": self._smoother, "mask": self._steadier}
+    def _memories(self) -> dict[str, Smoother | MaskSteadier]:
+        """What remembers, of the stages after the tracker."""
+        return {"smooth": self._smoother, "mask": self._steadier}
 
     def _restore(self, state: PipelineState) -> None:
-        for name, stage in self._memories().items():
+        for name, stage in {"track": self._tracker, **self._memories()}.items():
             stage.restore({key.removeprefix(f"{name}."): value for key, value in state.arrays.items()
                            if key.startswith(f"{name}.")})
 
-    def _state(self, index: int) -> PipelineState:
-        arrays = {f"{name}.{key}": value for name, stage in self._memories().items()
-                  for key, value in stage.snapshot().items()}
-        return PipelineState(index, arrays)
+    def _look_and_remember(self, frame: Frame, timings_ms: Mapping[str, float], dropped: int) -> Looked:
+        looked = self._look(frame, timings_ms, dropped)
+        return replace(looked, memory=_named("track", self._tracker.snapshot()))
 
-    def _measure(self, frame: Frame, timings: Mapping[str, float], dropped: int) -> FrameResult:
-        """All stages before the gaps; ``timings`` are those of the source."""
-        timer = self._timer
+    def _measure_and_remember(self, looked: Looked) -> tuple[FrameResult, PipelineState]:
+        result, arrays = self._measure(looked), dict(looked.memory)
+        for name, stage in self._memories().items():
+            arrays |= _named(name, stage.snapshot())
+        return result, PipelineState(looked.frame.index, arrays)
+
+    def _look(self, frame: Frame, timings_ms: Mapping[str, float], dropped: int) -> Looked:
+        """The frame's faces; ``timings_ms`` are those of the source. May run beside :meth:`_measure`."""
+        timer = self._look_timer = StageTimer(self._observer)
         timer.begin_frame(frame.index)
-        while self._changes:  # asked for by other threads; stages are only touched between frames
-            self._changes.popleft()()
-        for name, elapsed in timings.items():
+        for name, elapsed in timings_ms.items():
             timer.add(name, elapsed)
         with timer.stage("track"):
-            tracked = self._tracker.track(frame)
+            faces = self._tracker.track(frame)
+        return Looked(frame, faces, timer.end_frame(), dropped, {})
+
+    def _measure(self, looked: Looked) -> FrameResult:
+        """All stages between the tracker and the gaps."""
+        timer, frame, tracked = self._timer, looked.frame, looked.faces
+        timer.begin_frame(frame.index)
+        while self._changes:  # asked for by other threads; these stages are only touched between frames
+            self._changes.popleft()()
+        for name, elapsed in looked.timings_ms.items():
+            timer.add(name, elapsed)
         with timer.stage("crop"):
             crops = crop_faces(frame, tracked.tracks, self._regressor.size)
             covered = same_faces(frame, tracked.tracks, crops, self._deoccluder.size)
@@ -263,7 +277,7 @@ class Pipeline:
                 coefficients = replace(coefficients, expression=self._model.clip_expression(
                     coefficients.expression, coefficients.identity))
         return FrameResult(frame, tracked.tracks, occlusion, coefficients, None, regions, confidence,
-                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), dropped, completion,
+                           (FaceStatus.TRACKED,) * len(tracked.tracks), timer.end_frame(), looked.dropped, completion,
                            tracked.cut)
 
     def add_occlusion(self, result: FrameResult) -> FrameResult:
@@ -295,67 +309,6 @@ class Pipeline:
         return replace(result, timings_ms={**result.timings_ms, **self._timer.end_frame()})
 
 
-class Run(Iterator[FrameResult]):
-    """Results of one run, in order; a context manager. Whatever fails in any thread is raised here."""
-
-    def __init__(self, pipeline: Pipeline, source: Iterable[Frame], gaps: GapFiller, live: bool) -> None:
-        """Made by :meth:`Pipeline.run`."""
-        self._pipeline: Pipeline | None = pipeline
-        self._timer = pipeline._timer
-        self._frames: BoundedChannel[tuple[Frame, float]] = BoundedChannel(1 if live else 2,
-                                                                           "drop_oldest" if live else "block")
-        self._results: BoundedChannel[tuple[FrameResult, PipelineState]] = BoundedChannel(2)
-        self.state: PipelineState | None = None
-        """What the stages remembered after the result last given out; None before the first one."""
-        self._source = Worker("source", timed(source, pipeline._observer), self._frames).start()
-        self._stages = Worker("stages", _chain(pipeline, self._frames, gaps), self._results).start()
-
-    @property
-    def dropped(self) -> int:
-        """Frames that the source delivered and that were dropped so far (live only)."""
-        return self._frames.dropped
-
-    def times(self) -> dict[str, StageTimes]:
-        """Milliseconds per stage so far; call it after the end for the whole run."""
-        return self._timer.summary()
-
-    def __next__(self) -> FrameResult:
-        if self._pipeline is None:
-            raise StopIteration
-        try:
-            result, self.state = self._results.receive()
-        except ChannelClosed:
-            self.close()
-            raise StopIteration from None
-        except BaseException:
-            self.close()
-            raise
-        return result
-
-    def close(self) -> None:
-        """Stop all threads and wait for them; what was not given out is lost. A second call does nothing.
-
-        A source that hangs is left behind after two seconds; its thread ends with its next frame.
-        """
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            self._frames.cancel()
-            if self._stages.stop():
-                pipeline._running = False
-            self._source.stop(SOURCE_PATIENCE_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_stages") and not sys.is_finalizing():
-            self.close()
-
-
 class _TimedDetector:
     """Gives the detector its own entry in the timings."""
 
@@ -363,33 +316,13 @@ class _TimedDetector:
         self._detector, self._pipeline = detector, pipeline
 
     def detect(self, frame: Frame) -> Detections:
-        with self._pipeline._timer.stage("detect"):
+        with self._pipeline._look_timer.stage("detect"):
             return self._detector.detect(frame)
 
     def glance(self, frame: Frame, step: int) -> Detections:
-        with self._pipeline._timer.stage("detect"):
+        with self._pipeline._look_timer.stage("detect"):
             return self._detector.glance(frame, step)
 
 
-def _chain(pipeline: Pipeline, frames: BoundedChannel[tuple[Frame, float]],
-           gaps: GapFiller) -> Iterator[tuple[FrameResult, PipelineState]]:
-    """All stages over all frames; runs in the stages' thread. A source that fails ends the run after its frames."""
-    states: dict[int, PipelineState] = {}
-    last_s = -math.inf
-    failure: Exception | None = None
-    try:
-        for frame, decode_ms in frames:
-            if frame.pts_s < last_s:
-                raise InputError(f"source: got frame {frame.index} at {frame.pts_s:.3f} s after {last_s:.3f} s, "
-                                 f"expected times that do not go back; sort the frames")
-            last_s = frame.pts_s
-            measured = pipeline._measure(frame, {"source": decode_ms}, frames.dropped_before)
-            states[frame.index] = pipeline._state(frame.index)
-            for result in gaps.push(measured):
-                yield pipeline._finish(result), states.pop(result.frame.index)
-    except Exception as exc:  # noqa: BLE001  raised below, after the frames that still wait
-        failure = exc
-    for result in gaps.flush():
-        yield pipeline._finish(result), states.pop(result.frame.index)
-    if failure is not None:
-        raise failure
+def _named(name: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"{name}.{key}": value for key, value in arrays.items()}

@@ -38,17 +38,19 @@ LAYERS: dict[str, set[str]] = {
     # geometry: only its rotations, for mesh files have axes of their own; stream: a camera is read in a thread
     "io": CORE | {"geometry", "stream"},
     "render": MODEL,
+    "run": CORE | {"stages", "stream"},
     "machine": set(),
     "figures": CORE,
     "report": CORE | {"stream"},
     "exports": MODEL | {"morphable", "ops", "io"},
     "overlay": MODEL | {"morphable", "ops", "io", "render", "stages"},
     "stage_view": MODEL | {"contours", "morphable", "ops", "io", "render", "stages"},
-    "pipeline": MODEL | {"config", "morphable", "mirror", "ops", "inference", "stages", "stream", "io", "render"},
+    "pipeline": MODEL | {"config", "morphable", "mirror", "ops", "inference", "stages", "stream", "io", "render",
+                         "run"},
     "live": MODEL | {"config", "morphable", "ops", "io", "render", "stream", "pipeline", "overlay", "stage_view",
                      "report", "exports", "replay", "cli_options"},
     "replay": MODEL | {"config", "morphable", "io", "stages", "stream", "overlay", "report", "exports", "convert"},
-    "convert": MODEL | {"config", "exports", "morphable", "io", "stream", "pipeline", "overlay", "stage_view",
+    "convert": MODEL | {"config", "exports", "morphable", "io", "stream", "pipeline", "run", "overlay", "stage_view",
                         "report"},
 }
 """What each part of the run time may import; a part that is missing here has no place in the house yet."""

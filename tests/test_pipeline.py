@@ -15,15 +15,19 @@ from rtface.config import FitConfig, GapConfig, OcclusionConfig, PipelineConfig,
 from rtface.errors import InputError, ModelFileError
 from rtface.inference import FakeEngine
 from rtface.morphable import MorphableModel
-from rtface.pipeline import Pipeline, PipelineState
+from rtface.pipeline import Pipeline
+from rtface.run import PipelineState
 from rtface.types import REGIONS, FaceCrops, FaceStatus, Frame, FrameResult, Occlusion
 from tests import blobs
 
 CONFIG = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=2), fit=FitConfig(enabled=False))
 
 
-def pipeline(config: PipelineConfig = CONFIG, **options: Any) -> Pipeline:
-    return Pipeline(config, engines=blobs.engines(), **options)
+in_one_and_two_lanes = pytest.mark.parametrize("lanes", [1, 2])
+
+
+def pipeline(config: PipelineConfig = CONFIG, *, lanes: int | None = None, **options: Any) -> Pipeline:
+    return Pipeline(replace(config, lanes=lanes), **{"engines": blobs.engines(), **options})
 
 
 def clip(count: int = 40) -> list[Frame]:
@@ -66,9 +70,10 @@ def same(got: FrameResult, want: FrameResult) -> None:
     np.testing.assert_allclose(got.confidence, want.confidence, atol=1e-6)
 
 
-def test_every_frame_comes_out_once_with_its_own_time() -> None:
+@in_one_and_two_lanes
+def test_every_frame_comes_out_once_with_its_own_time(lanes: int) -> None:
     frames = clip(50)
-    with pipeline() as chain:
+    with pipeline(lanes=lanes) as chain:
         results = finishes(lambda: list(chain.run(frames)))
     assert [r.frame.index for r in results] == list(range(50))
     assert [r.frame.pts_s for r in results] == [f.pts_s for f in frames]
@@ -130,7 +135,8 @@ def test_single_frames_need_no_thread() -> None:
     assert results[13].status == (FaceStatus.TRACKED, FaceStatus.HELD)
 
 
-def test_closing_early_stops_all_threads_and_the_source() -> None:
+@in_one_and_two_lanes
+def test_closing_early_stops_all_threads_and_the_source(lanes: int) -> None:
     stopped = threading.Event()
 
     def endless() -> Iterator[Frame]:
@@ -141,7 +147,7 @@ def test_closing_early_stops_all_threads_and_the_source() -> None:
             stopped.set()
 
     before = threading.active_count()
-    with pipeline() as chain:
+    with pipeline(lanes=lanes) as chain:
         run = chain.run(endless())
         assert finishes(lambda: next(run)).frame.index == 0
         with pytest.raises(InputError, match="second run"):
@@ -158,15 +164,16 @@ def test_closing_early_stops_all_threads_and_the_source() -> None:
         assert len(finishes(lambda: list(chain.run(clip(3))))) == 3
 
 
-def test_a_source_that_hangs_does_not_hold_up_closing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtface.pipeline.SOURCE_PATIENCE_S", 0.1)
+@in_one_and_two_lanes
+def test_a_source_that_hangs_does_not_hold_up_closing(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtface.run.SOURCE_PATIENCE_S", 0.1)
     release = threading.Event()
 
     def hanging() -> Iterator[Frame]:
         yield clip(1)[0]
         release.wait(20)
 
-    with pipeline() as chain:
+    with pipeline(lanes=lanes) as chain:
         run = chain.run(hanging(), live=True)
         assert finishes(lambda: next(run)).frame.index == 0
         started = time.monotonic()
@@ -176,34 +183,39 @@ def test_a_source_that_hangs_does_not_hold_up_closing(monkeypatch: pytest.Monkey
     release.set()
 
 
-def test_an_error_of_the_source_comes_after_all_its_frames() -> None:
+@in_one_and_two_lanes
+def test_an_error_of_the_source_comes_after_all_its_frames(lanes: int) -> None:
     def broken() -> Iterator[Frame]:
         yield from clip(14)  # the second face is lost at frame 12: frames wait for it
         raise OSError("the camera is gone")
 
-    with pipeline() as chain:
+    with pipeline(lanes=lanes) as chain:
         run, results = chain.run(broken()), []
         with pytest.raises(OSError, match="the camera is gone"):
             finishes(lambda: [results.append(r) for r in run])
     assert [r.frame.index for r in results] == list(range(14))
 
 
-def test_an_error_of_a_stage_reaches_the_caller() -> None:
-    def fail(crops: np.ndarray) -> dict[str, np.ndarray]:
+@in_one_and_two_lanes
+@pytest.mark.parametrize("network", ["landmarks", "regressor"])
+def test_an_error_of_a_stage_reaches_the_caller(network: str, lanes: int) -> None:
+    def fail(**inputs: np.ndarray) -> dict[str, np.ndarray]:
         raise RuntimeError("out of memory")
 
-    engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], fail)}
-    with Pipeline(CONFIG, engines=engines) as chain, pytest.raises(RuntimeError, match="out of memory"):
+    engines = {**blobs.engines(), network: FakeEngine(blobs.SPECS[network], fail)}
+    with pipeline(lanes=lanes, engines=engines) as chain, pytest.raises(RuntimeError, match="out of memory"):
         finishes(lambda: list(chain.run(clip(3))))
 
 
-def test_times_that_go_back_are_an_error() -> None:
+@in_one_and_two_lanes
+def test_times_that_go_back_are_an_error(lanes: int) -> None:
     frames = clip(3)
-    with pipeline() as chain, pytest.raises(InputError, match=r"got frame 0 at 0.000 s after 0.090 s"):
+    with pipeline(lanes=lanes) as chain, pytest.raises(InputError, match=r"got frame 0 at 0.000 s after 0.090 s"):
         finishes(lambda: list(chain.run([frames[2], frames[0]])))
 
 
-def test_live_drops_frames_instead_of_falling_behind() -> None:
+@in_one_and_two_lanes
+def test_live_drops_frames_instead_of_falling_behind(lanes: int) -> None:
     def camera() -> Iterator[Frame]:
         for k, frame in enumerate(clip(30)):
             time.sleep(0.002)
@@ -214,7 +226,7 @@ def test_live_drops_frames_instead_of_falling_behind() -> None:
         return blobs.regress(crops)
 
     engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], slow)}
-    with Pipeline(CONFIG, engines=engines) as chain:
+    with pipeline(lanes=lanes, engines=engines) as chain:
         run = chain.run(camera(), live=True)
         results = finishes(lambda: list(run))
     assert run.dropped > 0
@@ -225,11 +237,46 @@ def test_live_drops_frames_instead_of_falling_behind() -> None:
     assert [r.dropped_before for r in results[1:]] == (jumps - 1).tolist()
 
 
+def test_two_lanes_find_faces_while_those_before_are_measured() -> None:
+    found, waited = threading.Semaphore(0), []
+
+    def find(crops: np.ndarray) -> dict[str, np.ndarray]:
+        found.release()
+        return blobs.find_landmarks(crops)
+
+    def measure(crops: np.ndarray) -> dict[str, np.ndarray]:
+        if not waited:
+            waited.append(all(found.acquire(timeout=20) for _ in range(3)))  # two looks at frame 0, one at frame 1
+        return blobs.regress(crops)
+
+    engines = {**blobs.engines(), "landmarks": FakeEngine(blobs.SPECS["landmarks"], find),
+               "regressor": FakeEngine(blobs.SPECS["regressor"], measure)}
+    with pipeline(replace(CONFIG, reflect=False), lanes=2, engines=engines) as chain:
+        finishes(lambda: list(chain.run(clip(3))))
+    assert waited == [True]
+
+
+@pytest.mark.parametrize(("backend", "cores", "live", "split"), [
+    ("onnx 1.31 CPU f32, 1 threads", 2, False, True), ("openvino 2026.4 CPU bf16, 1 threads", 8, False, True),
+    ("onnx 1.31 CPU f32, 1 threads", 1, False, False), ("onnx 1.31 CPU f32, 1 threads", 2, True, False),
+    ("tensorrt 11.0 a GPU fp16", 2, False, False)])
+def test_two_lanes_are_for_files_on_cpus_with_several_cores(backend: str, cores: int, live: bool, split: bool,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtface.pipeline.physical_cores", lambda: cores)
+    with pipeline() as chain:
+        chain.backends = dict.fromkeys(chain.backends, backend)
+        with chain.run(clip(20), live=live) as run:
+            finishes(lambda: next(run))
+            assert ("rtface-faces" in {thread.name for thread in threading.enumerate()}) == split
+
+
 @pytest.mark.parametrize("stop", [3, 11, 12, 14, 16, 31, 38])
-def test_a_resumed_run_equals_an_uninterrupted_one(stop: int) -> None:
+@in_one_and_two_lanes
+def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, lanes: int) -> None:
     frames = clip()
     with pipeline() as chain:
         whole = finishes(lambda: list(chain.run(frames)))
+    with pipeline(lanes=lanes) as chain:
         states: list[PipelineState] = []
         run = chain.run(frames)
         for result in run:
@@ -239,7 +286,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(stop: int) -> None:
                 break
         run.close()
     assert states[-1].after_index == stop
-    with pipeline() as chain:
+    with pipeline(lanes=lanes) as chain:
         rest = finishes(lambda: list(chain.run(frames[stop + 1:], state=states[-1], recent=whole[:stop + 1])))
     assert len(rest) == len(frames) - stop - 1
     for got, want in zip(rest, whole[stop + 1:], strict=True):

@@ -4,6 +4,7 @@ from rtface.inference.engine import Engine, available_backends, choose_backend, 
 from rtface.inference.fake import FakeEngine
 from rtface.inference.probe import Choice
 from rtface.inference.spec import EngineSpec, TensorSpec, read_spec, shipped_names, shipped_specs, verify_weights
+from rtface.inference.threads import physical_cores
 
 __all__ = [
     "Choice",
@@ -14,6 +15,7 @@ __all__ = [
     "available_backends",
     "choose_backend",
     "open_engine",
+    "physical_cores",
     "read_spec",
     "shipped_names",
     "shipped_specs",

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from rtface import ops
 from rtface.config import OcclusionConfig
 from rtface.geometry import FloatArray, compose_affine, invert_affine
 from rtface.types import Array, FaceCrops
@@ -70,13 +71,9 @@ def _resampled(maps: FloatArray, source_from_target: FloatArray) -> tuple[FloatA
     """Maps (C, S, S) at the places of another grid of S px (bilinear), and (S, S) 1 where they have a value."""
     size = maps.shape[-1]
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
-    a = source_from_target.astype(np.float32)
-    x = a[0, 0] * centres[None] + a[0, 1] * centres[:, None] + a[0, 2] - np.float32(0.5)
-    y = a[1, 0] * centres[None] + a[1, 1] * centres[:, None] + a[1, 2] - np.float32(0.5)
-    there = (x >= 0) & (y >= 0) & (x <= size - 1) & (y <= size - 1)
-    left, top = (np.clip(np.floor(v), 0, size - 2).astype(np.intp) for v in (x, y))
-    u, v = np.clip(x - left, 0, 1), np.clip(y - top, 0, 1)
-    flat, start = maps.reshape(len(maps), -1), top * size + left
-    upper = flat[:, start] * (1 - u) + flat[:, start + 1] * u
-    lower = flat[:, start + size] * (1 - u) + flat[:, start + size + 1] * u
-    return (upper * (1 - v) + lower * v).astype(np.float32), there.astype(np.float32)
+    grid = np.stack(np.meshgrid(centres, centres), axis=-1)
+    places: FloatArray = grid @ source_from_target[:, :2].T.astype(np.float32)
+    places += source_from_target[:, 2].astype(np.float32)
+    there = ((places >= 0.5) & (places <= size - 0.5)).all(axis=-1)
+    moved = ops.sample_texture(np.ascontiguousarray(maps.transpose(1, 2, 0)), places * np.float32(1 / size))
+    return np.ascontiguousarray(moved.transpose(2, 0, 1)), there.astype(np.float32)
