@@ -18,13 +18,13 @@ from rtface.cli_options import (
     Fit,
     Force,
     Formats,
-    Lanes,
     Precision,
     Profile,
     Quiet,
     Rebuild,
     Recipe,
     Reflect,
+    StageThreads,
     Threads,
     pipeline_config,
     say,
@@ -80,7 +80,7 @@ def convert(
     backend: Backend = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
-    lanes: Lanes = None,
+    stage_threads: StageThreads = None,
     rebuild: Rebuild = False,
     reflect: Reflect = True,
     fit: Fit = True,
@@ -99,7 +99,7 @@ def convert(
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
         config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect,
-                                 fit, lanes)
+                                 fit, stage_threads)
         options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
                    "selection": {"start_s": start, "end_s": end, "every": every}}
         log = find_log(video)
@@ -239,7 +239,7 @@ def _replay(log: Path, out: Path, config: Any, options: dict[str, Any], quiet: b
     from rtface.errors import InputError
     from rtface.replay import replay
 
-    if config != PipelineConfig(threads=config.threads, lanes=config.lanes):
+    if config != PipelineConfig(threads=config.threads, stage_threads=config.stage_threads):
         raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision, reflect, fit "
                          "or smooth) with a recording, which is replayed without networks; leave them out, or convert "
                          "its video.mp4")

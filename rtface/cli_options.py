@@ -21,8 +21,8 @@ Precision = Annotated[str, typer.Option(metavar="auto|f32|int8", help="f32: neve
                                         "(torch); int8: networks made by python -m build_engines.quantize.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of a network. Default: 1 for compact networks, else "
                                                 "one per physical core, at most 8.")]
-Lanes = Annotated[int | None, typer.Option(help="1 or 2 threads for the stages; results are the same. Default: 2 where "
-                                              "networks run on a CPU with more than one core.")]
+StageThreads = Annotated[int | None, typer.Option(help="1 or 2 threads for the stages; results are the "
+                                                       "same. Default: 2 on a CPU with more than one core.")]
 Recipe = Annotated[str, typer.Option(metavar="contour|mask|off", help="What is done about things before a face: draw "
                                      "what they hide before regression, only say what is hidden, or do not look.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="tensorrt, rtx: build engines that are missing or stale.")]
@@ -56,7 +56,7 @@ def say(text: str, quiet: bool = False) -> None:
 
 def pipeline_config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
                     recipe: str, rebuild: bool = False, reflect: bool = True, fit: bool = True,
-                    lanes: int | None = None) -> Any:
+                    stage_threads: int | None = None) -> Any:
     """The configuration checks the values; what it does not know is told there."""
     from rtface.config import Backend as BackendName
     from rtface.config import FitConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
@@ -65,8 +65,8 @@ def pipeline_config(faces: int, profile: str, backend: str, precision: str, thre
     from rtface.config import Recipe as RecipeName
 
     return PipelineConfig(profile=cast(ProfileName, profile), backend=cast(BackendName, backend),
-                          precision=cast(PrecisionName, precision), threads=threads, lanes=lanes,
-                          rebuild_engines=rebuild, reflect=reflect, fit=FitConfig(enabled=fit),
-                          tracker=TrackerConfig(faces=faces),
+                          precision=cast(PrecisionName, precision), threads=threads,
+                          stage_threads=stage_threads, rebuild_engines=rebuild, reflect=reflect,
+                          fit=FitConfig(enabled=fit), tracker=TrackerConfig(faces=faces),
                           occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
                           smooth=SmoothConfig(enabled=smooth))

@@ -230,7 +230,7 @@ class PipelineConfig:
     """Build compiled engines that are missing or stale, instead of telling the command that does."""
     threads: int | None = None
     """Threads of an engine; None: 1 for compact networks, else one per physical core, at most 8."""
-    lanes: int | None = None
+    stage_threads: int | None = None
     """Threads that share the stages: 1, or 2 to find the faces of a frame while those of the frame before it are
     measured. Results are the same. None: 2 offline on a CPU with more than one core, else 1, for a live picture is
     not to wait between two stages."""
@@ -254,8 +254,8 @@ class PipelineConfig:
         _choice(self, "rebuild_engines", (True, False))
         if self.threads is not None:
             _whole(self, "threads", 1)
-        if self.lanes is not None:
-            _choice(self, "lanes", (1, 2))
+        if self.stage_threads is not None:
+            _choice(self, "stage_threads", (1, 2))
         for name, kind in _PARTS.items():
             if not isinstance(getattr(self, name), kind):
                 raise InputError(f"PipelineConfig.{name}: got {type(getattr(self, name)).__name__}, "

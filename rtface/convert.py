@@ -125,7 +125,9 @@ def _video_sinks(options: ConvertOptions, model: MorphableModel, source: Source)
 
 def _deciding(config: PipelineConfig, options: ConvertOptions) -> dict[str, Any]:
     """The part of the options that decides what is in the files."""
-    pipeline = {key: value for key, value in config.to_dict().items() if key not in ("threads", "lanes", "meshes")}
+    pipeline = config.to_dict()
+    for name in ("threads", "stage_threads", "meshes"):
+        del pipeline[name]
     return {"pipeline": pipeline, "formats": sorted(options.formats), "selection": dict(options.selection),
             "overlay": str(options.overlay.resolve()) if options.overlay else None,
             "stages": str(options.stages.resolve()) if options.stages else None}

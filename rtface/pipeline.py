@@ -1,7 +1,7 @@
 """The only wiring: source → detect/track → crop → (occlusion stages) → regress → smooth → gaps → mesh.
 
-Threads: the source decodes in one, the stages run in one or two others (``PipelineConfig.lanes``), and the caller
-iterates over the results.
+Threads: the source decodes in one, the stages run in one or two others (``PipelineConfig.stage_threads``), and the
+caller iterates over the results.
 """
 
 from __future__ import annotations
@@ -162,13 +162,14 @@ class Pipeline:
             self._restore(state)
             gaps.recall(recent)
         self._running = True
-        return Run(Steps(self._look_and_remember, self._measure_and_remember, self._finish), source, gaps, live=live,
-                   lanes=self._lanes(live), timer=self._timer, observer=self._observer, ended=self._end_run)
+        steps = Steps(self._look_and_remember, self._measure_and_remember, self._finish)
+        return Run(steps, source, gaps, live=live, stage_threads=self._stage_threads(live), timer=self._timer,
+                   observer=self._observer, ended=self._end_run)
 
-    def _lanes(self, live: bool) -> int:
-        """Threads for the stages. Two give more frames per second where two cores compute; a GPU is one device."""
+    def _stage_threads(self, live: bool) -> int:
+        """Two give more frames per second where two cores compute; a GPU is one device."""
         on_cpu = all(name.startswith(CPU_BACKENDS) for name in self.backends.values())
-        return self.config.lanes or (2 if on_cpu and not live and physical_cores() > 1 else 1)
+        return self.config.stage_threads or (2 if on_cpu and not live and physical_cores() > 1 else 1)
 
     def _end_run(self) -> None:
         self._running = False

@@ -58,7 +58,7 @@ class Steps:
 class Run(Iterator[FrameResult]):
     """Results of one run, in order; a context manager. Whatever fails in any thread is raised here."""
 
-    def __init__(self, steps: Steps, source: Iterable[Frame], gaps: GapFiller, *, live: bool, lanes: int,
+    def __init__(self, steps: Steps, source: Iterable[Frame], gaps: GapFiller, *, live: bool, stage_threads: int,
                  timer: StageTimer, observer: StageObserver | None, ended: Callable[[], None]) -> None:
         """Made by :meth:`rtface.pipeline.Pipeline.run`. ended: called when no thread is left at the stages."""
         self._timer, self._ended, self._open = timer, ended, True
@@ -70,7 +70,7 @@ class Run(Iterator[FrameResult]):
         self._source = Worker("source", timed(source, observer), self._frames).start()
         looked: Iterable[Looked] = _look(steps, self._frames)
         self._faces: Worker[Looked] | None = None
-        if lanes > 1:
+        if stage_threads > 1:
             self._faces = Worker("faces", looked, BoundedChannel[Looked](1)).start()
             looked = self._faces.channel
         self._stages = Worker("stages", _measure(steps, looked, gaps), self._results).start()

@@ -23,11 +23,11 @@ from tests import blobs
 CONFIG = PipelineConfig(meshes=False, tracker=TrackerConfig(faces=2), fit=FitConfig(enabled=False))
 
 
-in_one_and_two_lanes = pytest.mark.parametrize("lanes", [1, 2])
+in_one_and_two_threads = pytest.mark.parametrize("stage_threads", [1, 2])
 
 
-def pipeline(config: PipelineConfig = CONFIG, *, lanes: int | None = None, **options: Any) -> Pipeline:
-    return Pipeline(replace(config, lanes=lanes), **{"engines": blobs.engines(), **options})
+def pipeline(config: PipelineConfig = CONFIG, *, stage_threads: int | None = None, **options: Any) -> Pipeline:
+    return Pipeline(replace(config, stage_threads=stage_threads), **{"engines": blobs.engines(), **options})
 
 
 def clip(count: int = 40) -> list[Frame]:
@@ -70,10 +70,10 @@ def same(got: FrameResult, want: FrameResult) -> None:
     np.testing.assert_allclose(got.confidence, want.confidence, atol=1e-6)
 
 
-@in_one_and_two_lanes
-def test_every_frame_comes_out_once_with_its_own_time(lanes: int) -> None:
+@in_one_and_two_threads
+def test_every_frame_comes_out_once_with_its_own_time(stage_threads: int) -> None:
     frames = clip(50)
-    with pipeline(lanes=lanes) as chain:
+    with pipeline(stage_threads=stage_threads) as chain:
         results = finishes(lambda: list(chain.run(frames)))
     assert [r.frame.index for r in results] == list(range(50))
     assert [r.frame.pts_s for r in results] == [f.pts_s for f in frames]
@@ -135,8 +135,8 @@ def test_single_frames_need_no_thread() -> None:
     assert results[13].status == (FaceStatus.TRACKED, FaceStatus.HELD)
 
 
-@in_one_and_two_lanes
-def test_closing_early_stops_all_threads_and_the_source(lanes: int) -> None:
+@in_one_and_two_threads
+def test_closing_early_stops_all_threads_and_the_source(stage_threads: int) -> None:
     stopped = threading.Event()
 
     def endless() -> Iterator[Frame]:
@@ -147,7 +147,7 @@ def test_closing_early_stops_all_threads_and_the_source(lanes: int) -> None:
             stopped.set()
 
     before = threading.active_count()
-    with pipeline(lanes=lanes) as chain:
+    with pipeline(stage_threads=stage_threads) as chain:
         run = chain.run(endless())
         assert finishes(lambda: next(run)).frame.index == 0
         with pytest.raises(InputError, match="second run"):
@@ -164,8 +164,8 @@ def test_closing_early_stops_all_threads_and_the_source(lanes: int) -> None:
         assert len(finishes(lambda: list(chain.run(clip(3))))) == 3
 
 
-@in_one_and_two_lanes
-def test_a_source_that_hangs_does_not_hold_up_closing(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@in_one_and_two_threads
+def test_a_source_that_hangs_does_not_hold_up_closing(stage_threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtface.run.SOURCE_PATIENCE_S", 0.1)
     release = threading.Event()
 
@@ -173,7 +173,7 @@ def test_a_source_that_hangs_does_not_hold_up_closing(lanes: int, monkeypatch: p
         yield clip(1)[0]
         release.wait(20)
 
-    with pipeline(lanes=lanes) as chain:
+    with pipeline(stage_threads=stage_threads) as chain:
         run = chain.run(hanging(), live=True)
         assert finishes(lambda: next(run)).frame.index == 0
         started = time.monotonic()
@@ -183,39 +183,41 @@ def test_a_source_that_hangs_does_not_hold_up_closing(lanes: int, monkeypatch: p
     release.set()
 
 
-@in_one_and_two_lanes
-def test_an_error_of_the_source_comes_after_all_its_frames(lanes: int) -> None:
+@in_one_and_two_threads
+def test_an_error_of_the_source_comes_after_all_its_frames(stage_threads: int) -> None:
     def broken() -> Iterator[Frame]:
         yield from clip(14)  # the second face is lost at frame 12: frames wait for it
         raise OSError("the camera is gone")
 
-    with pipeline(lanes=lanes) as chain:
+    with pipeline(stage_threads=stage_threads) as chain:
         run, results = chain.run(broken()), []
         with pytest.raises(OSError, match="the camera is gone"):
             finishes(lambda: [results.append(r) for r in run])
     assert [r.frame.index for r in results] == list(range(14))
 
 
-@in_one_and_two_lanes
+@in_one_and_two_threads
 @pytest.mark.parametrize("network", ["landmarks", "regressor"])
-def test_an_error_of_a_stage_reaches_the_caller(network: str, lanes: int) -> None:
+def test_an_error_of_a_stage_reaches_the_caller(network: str, stage_threads: int) -> None:
     def fail(**inputs: np.ndarray) -> dict[str, np.ndarray]:
         raise RuntimeError("out of memory")
 
     engines = {**blobs.engines(), network: FakeEngine(blobs.SPECS[network], fail)}
-    with pipeline(lanes=lanes, engines=engines) as chain, pytest.raises(RuntimeError, match="out of memory"):
-        finishes(lambda: list(chain.run(clip(3))))
+    with pipeline(stage_threads=stage_threads, engines=engines) as chain:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            finishes(lambda: list(chain.run(clip(3))))
 
 
-@in_one_and_two_lanes
-def test_times_that_go_back_are_an_error(lanes: int) -> None:
+@in_one_and_two_threads
+def test_times_that_go_back_are_an_error(stage_threads: int) -> None:
     frames = clip(3)
-    with pipeline(lanes=lanes) as chain, pytest.raises(InputError, match=r"got frame 0 at 0.000 s after 0.090 s"):
-        finishes(lambda: list(chain.run([frames[2], frames[0]])))
+    with pipeline(stage_threads=stage_threads) as chain:
+        with pytest.raises(InputError, match=r"got frame 0 at 0.000 s after 0.090 s"):
+            finishes(lambda: list(chain.run([frames[2], frames[0]])))
 
 
-@in_one_and_two_lanes
-def test_live_drops_frames_instead_of_falling_behind(lanes: int) -> None:
+@in_one_and_two_threads
+def test_live_drops_frames_instead_of_falling_behind(stage_threads: int) -> None:
     def camera() -> Iterator[Frame]:
         for k, frame in enumerate(clip(30)):
             time.sleep(0.002)
@@ -226,7 +228,7 @@ def test_live_drops_frames_instead_of_falling_behind(lanes: int) -> None:
         return blobs.regress(crops)
 
     engines = {**blobs.engines(), "regressor": FakeEngine(blobs.SPECS["regressor"], slow)}
-    with pipeline(lanes=lanes, engines=engines) as chain:
+    with pipeline(stage_threads=stage_threads, engines=engines) as chain:
         run = chain.run(camera(), live=True)
         results = finishes(lambda: list(run))
     assert run.dropped > 0
@@ -237,7 +239,7 @@ def test_live_drops_frames_instead_of_falling_behind(lanes: int) -> None:
     assert [r.dropped_before for r in results[1:]] == (jumps - 1).tolist()
 
 
-def test_two_lanes_find_faces_while_those_before_are_measured() -> None:
+def test_two_threads_find_faces_while_those_before_are_measured() -> None:
     found, waited = threading.Semaphore(0), []
 
     def find(crops: np.ndarray) -> dict[str, np.ndarray]:
@@ -251,7 +253,7 @@ def test_two_lanes_find_faces_while_those_before_are_measured() -> None:
 
     engines = {**blobs.engines(), "landmarks": FakeEngine(blobs.SPECS["landmarks"], find),
                "regressor": FakeEngine(blobs.SPECS["regressor"], measure)}
-    with pipeline(replace(CONFIG, reflect=False), lanes=2, engines=engines) as chain:
+    with pipeline(replace(CONFIG, reflect=False), stage_threads=2, engines=engines) as chain:
         finishes(lambda: list(chain.run(clip(3))))
     assert waited == [True]
 
@@ -260,7 +262,7 @@ def test_two_lanes_find_faces_while_those_before_are_measured() -> None:
     ("onnx 1.31 CPU f32, 1 threads", 2, False, True), ("openvino 2026.4 CPU bf16, 1 threads", 8, False, True),
     ("onnx 1.31 CPU f32, 1 threads", 1, False, False), ("onnx 1.31 CPU f32, 1 threads", 2, True, False),
     ("tensorrt 11.0 a GPU fp16", 2, False, False)])
-def test_two_lanes_are_for_files_on_cpus_with_several_cores(backend: str, cores: int, live: bool, split: bool,
+def test_two_threads_are_for_files_on_cpus_with_several_cores(backend: str, cores: int, live: bool, split: bool,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtface.pipeline.physical_cores", lambda: cores)
     with pipeline() as chain:
@@ -271,12 +273,12 @@ def test_two_lanes_are_for_files_on_cpus_with_several_cores(backend: str, cores:
 
 
 @pytest.mark.parametrize("stop", [3, 11, 12, 14, 16, 31, 38])
-@in_one_and_two_lanes
-def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, lanes: int) -> None:
+@in_one_and_two_threads
+def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, stage_threads: int) -> None:
     frames = clip()
     with pipeline() as chain:
         whole = finishes(lambda: list(chain.run(frames)))
-    with pipeline(lanes=lanes) as chain:
+    with pipeline(stage_threads=stage_threads) as chain:
         states: list[PipelineState] = []
         run = chain.run(frames)
         for result in run:
@@ -286,7 +288,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(stop: int, lanes: int) -> Non
                 break
         run.close()
     assert states[-1].after_index == stop
-    with pipeline(lanes=lanes) as chain:
+    with pipeline(stage_threads=stage_threads) as chain:
         rest = finishes(lambda: list(chain.run(frames[stop + 1:], state=states[-1], recent=whole[:stop + 1])))
     assert len(rest) == len(frames) - stop - 1
     for got, want in zip(rest, whole[stop + 1:], strict=True):
