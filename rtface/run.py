@@ -71,8 +71,9 @@ class Run(Iterator[FrameResult]):
         looked: Iterable[Looked] = _look(steps, self._frames)
         self._faces: Worker[Looked] | None = None
         if stage_threads > 1:
-            self._faces = Worker("faces", looked, BoundedChannel[Looked](1)).start()
-            looked = self._faces.channel
+            looked = channel = BoundedChannel[Looked](1)
+            # live, no picture grows old between the two: the newest one is only fetched when the last was handed on
+            self._faces = Worker("faces", _look(steps, self._frames, channel if live else None), channel).start()
         self._stages = Worker("stages", _measure(steps, looked, gaps), self._results).start()
 
     @property
@@ -127,8 +128,9 @@ class Run(Iterator[FrameResult]):
             self.close()
 
 
-def _look(steps: Steps, frames: BoundedChannel[tuple[Frame, float]]) -> Iterator[Looked]:
-    """The faces of all frames."""
+def _look(steps: Steps, frames: BoundedChannel[tuple[Frame, float]],
+          waiting: BoundedChannel[Looked] | None = None) -> Iterator[Looked]:
+    """The faces of all frames. waiting: fetch no frame before this is empty."""
     last_s = -math.inf
     for frame, decode_ms in frames:
         if frame.pts_s < last_s:
@@ -136,6 +138,8 @@ def _look(steps: Steps, frames: BoundedChannel[tuple[Frame, float]]) -> Iterator
                              f"expected times that do not go back; sort the frames")
         last_s = frame.pts_s
         yield steps.look(frame, {"source": decode_ms}, frames.dropped_before)
+        if waiting is not None:
+            waiting.wait_until_empty()
 
 
 def _measure(steps: Steps, looked: Iterable[Looked], gaps: GapFiller) -> Iterator[tuple[FrameResult, PipelineState]]:

@@ -258,6 +258,32 @@ def test_two_threads_find_faces_while_those_before_are_measured() -> None:
     assert waited == [True]
 
 
+def test_live_no_picture_waits_between_the_two_threads() -> None:
+    looks: list[None] = []
+    ahead: list[int] = []
+
+    def find(crops: np.ndarray) -> dict[str, np.ndarray]:
+        looks.append(None)
+        return blobs.find_landmarks(crops)
+
+    def measure(crops: np.ndarray) -> dict[str, np.ndarray]:
+        time.sleep(0.03)  # the other thread finds the face of the next frame meanwhile, and not of one more
+        ahead.append(len(looks) - (len(ahead) + 2))  # a new face takes two looks, each later frame one
+        return blobs.regress(crops)
+
+    def camera() -> Iterator[Frame]:
+        for k in range(60):
+            time.sleep(0.005)
+            yield Frame(blobs.paint([(60, 60, 40, 0)]), k, k / 200)
+
+    engines = {**blobs.engines(), "landmarks": FakeEngine(blobs.SPECS["landmarks"], find),
+               "regressor": FakeEngine(blobs.SPECS["regressor"], measure)}
+    config = replace(CONFIG, reflect=False, tracker=TrackerConfig(faces=1))
+    with pipeline(config, stage_threads=2, engines=engines) as chain:
+        finishes(lambda: list(chain.run(camera(), live=True)))
+    assert len(ahead) > 3 and set(ahead) <= {0, 1} and 1 in ahead
+
+
 @pytest.mark.parametrize(("backend", "cores", "live", "split"), [
     ("onnx 1.31 CPU f32, 1 threads", 2, False, True), ("openvino 2026.4 CPU bf16, 1 threads", 8, False, True),
     ("onnx 1.31 CPU f32, 1 threads", 1, False, False), ("onnx 1.31 CPU f32, 1 threads", 2, True, False),

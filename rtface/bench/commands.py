@@ -52,6 +52,8 @@ def run(
     fps: Annotated[float, typer.Option(help="Of the simulated cameras.")] = 30.0,
     threads: Annotated[int | None, typer.Option(help="Threads of a network. Default: one per physical core, at most "
                                                      "8.")] = None,
+    stage_threads: Annotated[int | None, typer.Option(help="Threads for the stages, 1 or 2. Default: as in a run "
+                                                           "of its own.")] = None,
     render: Annotated[bool, typer.Option("--render", help="Also draw the meshes over the frames.")] = False,
     warm_up: Annotated[float, typer.Option(help="Longest warm-up per case, s.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Of the clip that rtface draws.")] = 11,
@@ -82,7 +84,7 @@ def run(
     options = BenchOptions(video=video, backends=backends, precisions=_words(precision), profiles=_words(profile),
                            recipes=_words(recipe), faces=_numbers("--faces", faces),
                            streams=_numbers("--streams", streams), duration_s=duration, rounds=rounds, fps=fps,
-                           threads=threads, render=render, warm_up_s=warm_up, seed=seed)
+                           threads=threads, stage_threads=stage_threads, render=render, warm_up_s=warm_up, seed=seed)
     with ExitStack() as stack:
         sensors = open_gpu_sensors()
         if sensors is not None:

@@ -135,9 +135,10 @@ def _notes(before: Mapping[str, Any], after: Mapping[str, Any], first: Mapping[s
     for key in sorted(first.keys() ^ second.keys()):
         yield f"{key} is only in {'A' if key in first else 'B'}"
     for part, names in (("machine", ("processor", "cores", "system", "python")),
-                        ("settings", ("video", "fps", "threads", "render", "height", "width", "seed"))):
+                        ("settings", ("video", "fps", "threads", "stage_threads", "render", "height", "width",
+                                      "seed"))):
         for name in names:
-            a, b = before[part][name], after[part][name]
+            a, b = before[part].get(name), after[part].get(name)
             if a != b:
                 yield f"{part} differs in {name}: {a} and {b}"
     for key in first.keys() & second.keys():

@@ -75,6 +75,8 @@ class BenchOptions:
     fps: float = 30.0
     """Of the simulated cameras."""
     threads: int | None = None
+    stage_threads: int | None = None
+    """See :class:`rtface.config.PipelineConfig`; None: what a run takes by itself."""
     render: bool = False
     """Draw the meshes over the frames in the thread that takes the results, as a window would (one stream only)."""
     warm_up_s: float = 20.0
@@ -113,6 +115,7 @@ class BenchOptions:
         """Of each of the case's pipelines."""
         return PipelineConfig(profile=cast(Profile, case.profile), backend=cast(Backend, case.backend),
                               precision=cast(Precision, case.precision), threads=self.threads,
+                              stage_threads=self.stage_threads,
                               tracker=TrackerConfig(faces=case.faces), gaps=GapConfig(),
                               occlusion=OcclusionConfig(recipe=cast(Recipe, case.recipe)))
 

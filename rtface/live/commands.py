@@ -21,6 +21,7 @@ from rtface.cli_options import (
     Rebuild,
     Recipe,
     Reflect,
+    StageThreads,
     Threads,
     pipeline_config,
     say,
@@ -53,6 +54,7 @@ def live(
     backend: Backend = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
+    stage_threads: StageThreads = None,
     rebuild: Rebuild = False,
     reflect: Reflect = True,
     fit: Fit = True,
@@ -76,7 +78,7 @@ def live(
                               formats=tuple(cast(Format, name) for name in formats or DEFAULT_FORMATS),
                               streams=tuple(stream or ()), json=json_file)
         config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect,
-                                 fit)
+                                 fit, stage_threads)
         told = sys.stderr if uses_stdout(options.streams) else sys.stdout
         summary = run_live(options, config, say=lambda line: say(line, quiet),
                            tell=lambda line: None if quiet else print(line, file=told, flush=True))

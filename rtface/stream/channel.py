@@ -87,6 +87,11 @@ class BoundedChannel(Generic[T]):
             self._pending_drops = 0
             self._changed.notify_all()
 
+    def wait_until_empty(self) -> None:
+        """Wait until all that was sent has been taken, or until either side ends."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._items or self._closed or self._cancelled)
+
     def receive(self, timeout_s: float | None = None) -> T:
         """The oldest item; waits for one, at most ``timeout_s`` seconds (None: for ever).
 

@@ -79,6 +79,24 @@ def test_cancel_frees_a_waiting_producer_and_throws_items_away() -> None:
         channel.receive()
 
 
+@pytest.mark.parametrize("action", ["receive", "cancel", "close"])
+def test_a_producer_may_wait_until_all_is_taken(action: str) -> None:
+    channel: BoundedChannel[int] = BoundedChannel(2)
+    channel.wait_until_empty()
+    channel.send(0)
+    taken = threading.Event()
+
+    def wait() -> None:
+        channel.wait_until_empty()
+        taken.set()
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    assert not taken.wait(0.05)
+    getattr(channel, action)()
+    assert taken.wait(SOON_S)
+
+
 def test_error_of_the_producer_comes_after_its_items() -> None:
     channel: BoundedChannel[int] = BoundedChannel(2)
     channel.send(1)
