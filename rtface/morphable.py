@@ -261,14 +261,20 @@ class MorphableModel:
         """
         identity = _checked(identity, self.identity_basis.shape[2], "identity")
         limits = np.tile(self.expression_max.astype(identity.dtype), (len(identity), 1))
-        mean, basis, action = self.landmark_rows()
-        for side, upper, lower in (("Right", (37, 38), (41, 40)), ("Left", (43, 44), (47, 46))):
-            k = self.expression_names.index(f"eyeBlink{side}")
-            up, low = list(upper), list(lower)
-            gap = (mean[low, 1] - mean[up, 1]).mean() + identity @ (basis[low, 1] - basis[up, 1]).mean(axis=0)
-            closing = (action[up, 1, k] - action[low, 1, k]).mean()
-            limits[:, k] = np.clip(gap / closing, 0, 1.5 * self.expression_max[k])
+        for k, gap, gap_basis, closing in self._lids:
+            limits[:, k] = np.clip((gap + identity @ gap_basis) / closing, 0, 1.5 * self.expression_max[k])
         return limits
+
+    @cached_property
+    def _lids(self) -> list[tuple[int, np.float32, FloatArray, np.float32]]:
+        """Per eye: its blink's place, the lids' distance in mm (mean, per identity coefficient), what a blink closes."""
+        mean, basis, action = self.landmark_rows()
+        lids = []
+        for side, up, low in (("Right", [37, 38], [41, 40]), ("Left", [43, 44], [47, 46])):
+            k = self.expression_names.index(f"eyeBlink{side}")
+            lids.append((k, (mean[low, 1] - mean[up, 1]).mean(), (basis[low, 1] - basis[up, 1]).mean(axis=0),
+                         (action[up, 1, k] - action[low, 1, k]).mean()))
+        return lids
 
     def clip_expression(self, expression: Array, identity: Array) -> Array:
         """Expression (N, 64) kept between expression_min and :meth:`expression_limits` of identity (N, 80)."""

@@ -69,7 +69,7 @@ def _check(owner: str, name: str, array: Array, shape: tuple[int | str, ...], dt
         known = ", ".join(f"{k} = {v}" for k, v in sizes.items())
         raise InputError(f"{owner}.{name}: got shape {tuple(got_shape)}, expected {_pattern(shape)}"
                          + (f" with {known}" if known else ""))
-    if str(got_dtype) != dtype:
+    if got_dtype != dtype:
         raise InputError(f"{owner}.{name}: got dtype {got_dtype}, expected {dtype}; convert with .astype('{dtype}')")
 
 
