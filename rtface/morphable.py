@@ -267,7 +267,7 @@ class MorphableModel:
 
     @cached_property
     def _lids(self) -> list[tuple[int, np.float32, FloatArray, np.float32]]:
-        """Per eye: its blink's place, the lids' distance in mm (mean, per identity coefficient), what a blink closes."""
+        """Per eye: its blink's place, the lids' distance in mm (mean, per coefficient), what a blink closes."""
         mean, basis, action = self.landmark_rows()
         lids = []
         for side, up, low in (("Right", [37, 38], [41, 40]), ("Left", [43, 44], [47, 46])):
