@@ -4,7 +4,8 @@
 
 NAME: a trainer of rtface.train; one checkpoint alone is exported as it is. The mean of a network before and after a
 phase of training keeps more of both than either alone (stochastic weight averaging, Izmailov et al., UAI 2018);
-checkpoints of unrelated runs have no meaningful mean. The json's phases are those of the last checkpoint.
+checkpoints of unrelated runs have no meaningful mean. All but the last may also be exported .onnx.gz files, such as the
+shipped one that a run began with (--init). The json's phases are those of the last checkpoint.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, cast
 
+import numpy as np
+import torch
+from onnx import numpy_helper
 from torch import Tensor
 
 from rtface.contours import PARSING
@@ -44,6 +48,29 @@ def mean_weights(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         else:
             out[name] = value.clone()
     return out
+
+
+def states_of(paths: Sequence[Path]) -> list[Mapping[str, Tensor]]:
+    """Weights of checkpoints and of exported files; the last one is a checkpoint. ModelFileError if it is not."""
+    if paths[-1].name.endswith(".onnx.gz"):
+        raise ModelFileError(f"{paths[-1]}: got an exported file, expected a checkpoint (.pt) as the last one; its "
+                             f"phases are those of the average")
+    last = common.load_checkpoint(paths[-1])["ema"]
+    return [*(_exported_state(path, last) if path.name.endswith(".onnx.gz") else common.load_checkpoint(path)["ema"]
+              for path in paths[:-1]), last]
+
+
+def _exported_state(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An exported file's weights by the names of a checkpoint, which have a prefix there."""
+    from build_engines.onnx_export import read_model
+    stored = {t.name: numpy_helper.to_array(t) for t in read_model(path).graph.initializer}
+    names = [name for name, value in like.items() if value.dtype.is_floating_point]
+    for prefix in {other.removesuffix(names[0]) for other in stored if other.endswith(names[0])}:
+        if all(prefix + name in stored for name in names):
+            return {name: torch.from_numpy(np.array(stored[prefix + name], np.float32)) if name in names else value
+                    for name, value in like.items()}
+    raise ModelFileError(f"{path}: got weights of other names than the last checkpoint's, expected one network; give "
+                         f"files of one network and profile")
 
 
 def training_of(paths: Sequence[Path], name: str) -> dict[str, Any]:
@@ -75,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     from rtface.nets.landmarks import LandmarkNetConfig
     from rtface.nets.regressor import RegressorConfig
     from rtface.nets.segment import SegmentNetConfig
-    state = mean_weights([common.load_checkpoint(path)["ema"] for path in options.checkpoints])
+    state = mean_weights(states_of(options.checkpoints))
     training = training_of(options.checkpoints, options.name)
     if options.identity != 1:
         for name in ("head.weight", "head.bias"):

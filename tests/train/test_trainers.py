@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from rtface import paths
 from rtface.config import OcclusionConfig
 from rtface.errors import InputError, ModelFileError
 from rtface.geometry import pose_vertices
@@ -317,3 +318,12 @@ def test_averages_lie_between_their_checkpoints(folders, tmp_path):
             assert torch.equal(value, states[1][name])
     with pytest.raises(ModelFileError, match="expected checkpoints of one network"):
         average.mean_weights([states[0], {"other": torch.zeros(1)}])
+    exported = tmp_path / "weights" / "landmarks.compact.onnx.gz"
+    stored, last = average.states_of([exported, runs[1] / "last.pt"])
+    for name, value in mean.items():
+        torch.testing.assert_close(stored[name], value, atol=1e-4, rtol=2e-3)  # stored in float16
+    assert last.keys() == stored.keys()
+    with pytest.raises(ModelFileError, match=r"expected a checkpoint \(.pt\) as the last one"):
+        average.states_of([runs[1] / "last.pt", exported])
+    with pytest.raises(ModelFileError, match="expected one network"):
+        average.states_of([paths.WEIGHTS / "segment.compact.onnx.gz", runs[1] / "last.pt"])
