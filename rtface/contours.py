@@ -35,13 +35,17 @@ def outlines(parsing: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
     Eyes have one outline each, so have the lips' inner and outer rims.
     """
-    feature = features(parsing)
-    levels = [parsing == _NUMBER[name] for name in ("mouth", "upper_lip", "lower_lip", "nose")]
-    levels += [feature == _BROWS, feature == _EYES, feature > 0]
     out = np.zeros(parsing.shape, np.bool_)
-    for level in levels:
+    for level in contour_levels(parsing):
         out |= grown(level, 1) & ~level
     return out
+
+
+def contour_levels(parsing: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Parsing classes (…) → (7, …) the regions that have outlines: mouth, lips, nose, brows, eyes, the whole face."""
+    feature = features(parsing)
+    levels = [parsing == _NUMBER[name] for name in ("mouth", "upper_lip", "lower_lip", "nose")]
+    return np.stack([*levels, feature == _BROWS, feature == _EYES, feature > 0])
 
 
 def grown(mask: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:

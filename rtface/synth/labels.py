@@ -18,7 +18,7 @@ from rtface.contours import PARSING, outlines
 from rtface.morphable import MorphableModel
 from rtface.synth.config import OCCLUDER_KINDS
 from rtface.synth.head import CLOTHES, EARS_NECK, EYE, FACE, HAIR, MOUTH, OCCLUDER, SCALP
-from rtface.synth.render import NOTHING, Drawing, Placed, kinds_of
+from rtface.synth.render import Drawing, Placed, kinds_of
 from rtface.synth.shapes import FloatArray
 from rtface.synth.skin import SkinParams, brow_cover
 from rtface.synth.skin_maps import raster as uv_raster
@@ -30,6 +30,8 @@ _WORN: Final = {"glasses": "eye_glasses", "sunglasses": "eye_glasses", "hat": "h
 _REGION_CLASS: Final = {"nose": "nose", "ear_left": "left_ear", "ear_right": "right_ear", "inner_mouth": "mouth",
                         "neck": "neck"}
 SKIN_TOLERANCE_PX: Final = 2.0
+UV_SIDE: Final = 256
+"""Of the classes over the UV map, px."""
 
 
 @lru_cache(maxsize=4)
@@ -59,6 +61,17 @@ def uv_classes(skin: SkinParams, size: int, *, haired: bool) -> NDArray[np.uint8
     return classes
 
 
+def kind_classes(*, haired: bool) -> NDArray[np.uint8]:
+    """(256,) parsing class of every kind of surface, as far as the kind alone tells; of nothing: background."""
+    table = np.zeros(256, np.uint8)
+    for number, name in ((FACE, "skin"), (SCALP, "hair" if haired else "skin"), (HAIR, "hair"), (CLOTHES, "cloth"),
+                         (MOUTH, "mouth"), (EARS_NECK, "neck")):
+        table[number] = _NUMBER[name]
+    for index, name in enumerate(OCCLUDER_KINDS):
+        table[OCCLUDER + index] = _NUMBER[_WORN.get(name, "background")]
+    return table
+
+
 def parse(head: Placed, raster: ops.Raster, drawing: Drawing, skin: SkinParams, *, haired: bool) -> NDArray[np.uint8]:
     """(H, W) CelebAMask-HQ classes of a drawing.
 
@@ -66,21 +79,13 @@ def parse(head: Placed, raster: ops.Raster, drawing: Drawing, skin: SkinParams, 
     hair (else skin).
     """
     kind = drawing.kind
-    out = np.zeros(kind.shape, np.uint8)
-    table = np.zeros(256, np.uint8)
-    for number, name in ((FACE, "skin"), (SCALP, "hair" if haired else "skin"), (HAIR, "hair"), (CLOTHES, "cloth"),
-                         (MOUTH, "mouth"), (EARS_NECK, "neck")):
-        table[number] = _NUMBER[name]
-    for index, name in enumerate(OCCLUDER_KINDS):
-        table[OCCLUDER + index] = _NUMBER[_WORN.get(name, "background")]
-    out[:] = table[kind]
-    out[kind == NOTHING] = 0
+    out = kind_classes(haired=haired)[kind]
     own = (kind < HAIR) & (raster.triangle_id >= 0)
     corner = head.triangles[np.maximum(raster.triangle_id, 0), 0]
     on_map = own & (head.textured[corner])
     uv = ops.interpolate(np.ascontiguousarray(head.uv), head.triangles, raster.triangle_id, raster.barycentrics)
-    classes = uv_classes(skin, 256, haired=haired)
-    place = np.clip((uv[on_map] * 256).astype(np.int32), 0, 255)
+    classes = uv_classes(skin, UV_SIDE, haired=haired)
+    place = np.clip((uv[on_map] * UV_SIDE).astype(np.int32), 0, UV_SIDE - 1)
     out[on_map] = classes[place[:, 1], place[:, 0]]
     eyes = own & (kind == EYE)
     count = int((head.kind == EYE).sum())

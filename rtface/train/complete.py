@@ -1,9 +1,10 @@
 """Train the completion generator N_syn.
 
     python -m rtface.train.complete --data DATA --run RUN [--profile compact] [--steps 20000] [--resume]
-                                    [--encoder SEGMENT/last.pt] [--export rtface/weights]
+                                    [--encoder SEGMENT/last.pt] [--draw 4] [--export rtface/weights]
 
-DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`): the clean twin is the truth, the occluder
+DATA holds dense `faces` shards (`rtface synth write DATA --clean --dense`); with ``--draw`` faces like them are drawn
+meanwhile: the clean twin is the truth, the occluder
 (grown a little) or random strokes are the hole. Loss (contour paper, §3.3): adversarial + L1 over the hole + style,
 and the features' difference as the landmark paper has it. The extractor is a segmentation network trained here, whose
 features are larger than VGG-19's: hence another weight of style than the paper's 250, which --vgg19 takes.
@@ -12,6 +13,7 @@ features are larger than VGG-19's: hence another weight of style than the paper'
 from __future__ import annotations
 
 import argparse
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -24,9 +26,10 @@ from rtface.nets.features import TrunkFeatures, vgg19
 from rtface.nets.segment import SegmentNet, SegmentNetConfig
 from rtface.train import common
 from rtface.train.adversarial import Game, add_options, partial_init
-from rtface.train.data import as_input, find_shards
-from rtface.train.dense import DenseStream, unit
+from rtface.train.data import as_input
+from rtface.train.dense import unit
 from rtface.train.deocclusion import TorchDeoccluder, guessed_landmarks
+from rtface.train.drawn import add_option, dense_batches
 from rtface.train.session import Session
 
 PAPER_STYLE = 250.0
@@ -51,6 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--from-clean", action="store_true", help="cut holes into the clean twins")
     parser.add_argument("--variation", type=float, default=0.0, help="weight of total variation (landmark paper: 0.1)")
     add_options(parser, start=4000)
+    add_option(parser)
     options = parser.parse_args(arguments)
     if options.style is None:
         options.style = PAPER_STYLE if options.vgg19 else 2.0
@@ -70,10 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
         judge = SegmentNet(SegmentNetConfig())
         judge.load_state_dict(common.load_checkpoint(options.features or options.encoder)["ema"])
         extract = TrunkFeatures(judge).to(device)
-    stream = DenseStream(find_shards(options.data, "faces"), session.seed, net.config.size,
-                         from_clean=options.from_clean)
+    opened = contextlib.ExitStack()
+    samples = opened.enter_context(dense_batches(session, net.config.size, from_clean=options.from_clean))
     chain = TorchDeoccluder(device) if options.drawn else None
-    for batch in session.batches(stream):
+    for batch in session.scheduled(samples):
         crop, clean = as_input(batch.crop, device), as_input(batch.clean, device)
         mask, contour = batch.mask.to(device).float(), unit(batch.contour.to(device))
         if chain is not None:
@@ -101,6 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
             values["generator"] = inpainting.adversarial_generator(game.net(torch.cat([filled, contour], dim=1))[0])
             loss = loss + options.adversarial * values["generator"]
         session.update(loss, values)
+    opened.close()
     session.export("complete", export_complete, net.config)
 
 

@@ -74,7 +74,7 @@ class DenseStream(ShardStream):
         classes, parsing = cut("mask", cv2.INTER_NEAREST), cut("parsing", cv2.INTER_NEAREST)
         mask = np.asarray(classes == OCCLUDER, np.uint8)
         if not self.fixed_holes:
-            mask = grown(rng, mask) if rng.random() < 0.75 and mask.mean() > 0.005 else strokes(rng, self.size)
+            mask = hole(rng, mask)
         camera = int(rng.integers(2**32))  # the same one for both
         crop, clean = (degrade(np.random.default_rng(camera), picture, patches=False) for picture in (crop, clean))
         if rng.random() < 0.5:
@@ -86,6 +86,14 @@ class DenseStream(ShardStream):
         planes += [np.ascontiguousarray(a[None]) for a in (mask, contour)]
         return DenseSample(planes[0], planes[1], planes[2], planes[3], np.ascontiguousarray(parsing),
                            points.astype(np.float32), visibility.astype(np.float32))
+
+
+def hole(rng: np.random.Generator, mask: ByteArray) -> ByteArray:
+    """What is to be completed of a crop (S, S): mostly what the factory put before the face, else something at random.
+
+    mask: (S, S) uint8, 1 where something hides the face.
+    """
+    return grown(rng, mask) if rng.random() < 0.75 and mask.mean() > 0.005 else strokes(rng, mask.shape[0])
 
 
 def grown(rng: np.random.Generator, mask: ByteArray) -> ByteArray:
@@ -114,4 +122,4 @@ def unit(labels: Tensor) -> Tensor:
     return labels.float() / 255
 
 
-__all__: Sequence[str] = ["DenseSample", "DenseStream", "grown", "strokes", "unit"]
+__all__: Sequence[str] = ["DenseSample", "DenseStream", "grown", "hole", "strokes", "unit"]

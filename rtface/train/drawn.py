@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from rtface.errors import InputError
 from rtface.geometry import apply_affine, invert_affine, transform_coefficients
 from rtface.irises import EYES, Irises
 from rtface.mirror import LANDMARKS_68, Mirror
+from rtface.morphable import MorphableModel
+from rtface.stages.occlude import OCCLUDER
 from rtface.synth.config import SynthConfig
 from rtface.synth.device import filters
 from rtface.synth.device.studio import Pictures
@@ -31,12 +34,15 @@ from rtface.synth.device.supply import Order, Supply
 from rtface.train.data import (
     CropSample,
     FloatArray,
+    batches,
+    find_shards,
     load_shard,
     negative_sample,
     place_beside,
     random_place,
     visible_irises,
 )
+from rtface.train.dense import MIRRORED_CLASSES, DenseSample, DenseStream, hole
 from rtface.train.pairs import PairSample
 from rtface.train.session import Session
 from rtface.types import Coefficients
@@ -49,8 +55,8 @@ def add_option(parser: argparse.ArgumentParser) -> None:
                              "many processes make the heads")
 
 
-def open_supply(session: Session, *, clean: bool) -> Supply:
-    """Pictures of the kind that ``--data`` describes, with or without twins; a context."""
+def open_supply(session: Session, *, clean: bool, dense: bool = False) -> Supply:
+    """Pictures of the kind that ``--data`` describes, with or without twins and dense labels; a context."""
     options = session.options
     described = options.data / "dataset.json"
     if not described.is_file():
@@ -58,7 +64,7 @@ def open_supply(session: Session, *, clean: bool) -> Supply:
                          f"`rtface synth write {options.data} --count 1` writes it, with the options you want")
     settings: dict[str, Any] = json.loads(described.read_text())["config"]
     settings |= {k: tuple(v) for k, v in settings.items() if isinstance(v, list)}
-    config = replace(SynthConfig(**settings), clean_twin=clean, dense=False)
+    config = replace(SynthConfig(**settings), clean_twin=clean, dense=dense)
     return Supply(config, session.device, Order(batch=options.batch, pool=4 * options.batch, scenery=2 * options.batch,
                                                 processes=options.draw, seed=session.seed))
 
@@ -133,6 +139,33 @@ class Drawn:
             yield (torch.where(turned[:, None, None, None], crops.flip(-1), crops),
                    torch.where(turned[:, None, None], masks.flip(-1), masks))
 
+    def dense(self, *, fixed_holes: bool = False, from_clean: bool = False) -> Iterator[DenseSample]:
+        """Batches with labels of every pixel, on the device; see :class:`rtface.train.dense.DenseStream`."""
+        mirrored = torch.from_numpy(MIRRORED_CLASSES)
+        for pictures in self.supply:
+            assert pictures.clean is not None and pictures.dense is not None
+            there, turned = self._places(pictures), self._turned(len(pictures.pixels))
+            device = pictures.pixels.device
+            clean = cut(pictures.clean, there, self.size)
+            crop = clean if from_clean else cut(pictures.pixels, there, self.size)
+            contour = cut(pictures.dense.contour[:, None], there, self.size)
+            labels = torch.stack([pictures.mask, pictures.dense.parsing], dim=1)
+            classes, parsing = cut(labels, there, self.size, nearest=True).unbind(dim=1)
+            holes = (classes == OCCLUDER).to(torch.uint8)
+            if not fixed_holes:
+                some = [hole(self._rng, mask) for mask in holes.cpu().numpy()]
+                holes = torch.from_numpy(np.stack(some)).to(device)
+            points = apply_affine(there, pictures.landmarks.cpu().numpy())
+            shown = pictures.visibility.cpu().numpy()
+            points[turned] = points[turned][:, LANDMARKS_68] * [-1, 1] + [self.size, 0]
+            shown[turned] = shown[turned][:, LANDMARKS_68]
+            flip = torch.from_numpy(turned).to(device)
+            planes = [torch.where(flip[:, None, None, None], p.flip(-1), p)
+                      for p in (crop, clean, holes[:, None], contour)]
+            planes.append(torch.where(flip[:, None, None], mirrored.to(device)[parsing.flip(-1).long()], parsing))
+            planes += [torch.from_numpy(a.astype(np.float32)).to(device) for a in (points, shown)]
+            yield DenseSample(*planes)  # type: ignore[arg-type]
+
     def _turned(self, count: int) -> NDArray[np.bool_]:
         return self._rng.random(count) < 0.5
 
@@ -171,4 +204,22 @@ class Drawn:
         return CropSample(crop, *labels)  # type: ignore[arg-type]
 
 
-__all__ = ["Drawn", "add_option", "cut", "open_supply"]
+@contextmanager
+def dense_batches(session: Session, size: int, *, fixed_holes: bool = False,
+                  from_clean: bool = False) -> Iterator[Iterator[Any]]:
+    """Endless batches of :class:`DenseSample` for a session: drawn with ``--draw``, else read from dense shards.
+
+    size: of the crops, px; for the rest see :class:`rtface.train.dense.DenseStream`.
+    """
+    options = session.options
+    if options.draw:
+        with open_supply(session, clean=True, dense=True) as supply:
+            drawn = Drawn(supply, session.seed, size, Mirror(MorphableModel.load(level=0)))
+            yield drawn.dense(fixed_holes=fixed_holes, from_clean=from_clean)
+    else:
+        stream = DenseStream(find_shards(options.data, "faces"), session.seed, size, fixed_holes=fixed_holes,
+                             from_clean=from_clean)
+        yield batches(stream, options.batch, options.workers)
+
+
+__all__ = ["Drawn", "add_option", "cut", "dense_batches", "open_supply"]

@@ -1,5 +1,6 @@
 """Pictures taken on a device are those that the factory draws on the CPU."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -77,7 +78,7 @@ def together(arrays, device=CPU):
 
 def shoot(factory, drawn, device, config=CONFIG):
     names = factory.model.expression_names
-    takes = [Loaded.on(Reel.of(d.take, names), device) for d in drawn]
+    takes = [Loaded.on(Reel.of(d.take, names, dense=config.dense), device) for d in drawn]
     return Studio(factory, config, device).shoot(
         takes, [d.setup for d in drawn], together([d.behind.transpose(2, 0, 1) for d in drawn], device),
         together([d.grain for d in drawn], device), noise=together([d.noise.transpose(2, 0, 1) for d in drawn], device))
@@ -120,6 +121,31 @@ def test_coefficients_are_those_of_the_take_and_the_place(factory, drawn, pictur
                                  want.setup.light.harmonics, pose])
         assert np.abs(pictures.coefficients[n].numpy() - vector).max() < 1e-3
         assert float(pictures.residual_mm[n]) == pytest.approx(residual, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def dense(factory, drawn):
+    return shoot(factory, drawn, CPU, replace(CONFIG, dense=True, camera=False, clean_twin=False)).dense
+
+
+@pytest.mark.parametrize("n", range(len(KINDS)))
+def test_labels_of_every_pixel_are_those_of_the_cpu(factory, drawn, dense, n):
+    want, take = drawn[n], drawn[n].take
+    labels = factory._dense(want.shot, take.person, take.expression, CONFIG.size)
+    assert np.array_equal(dense.clean_parsing[n].numpy(), labels.clean_parsing)
+    assert np.abs(dense.contour[n].numpy().astype(int) - labels.contour).max() <= 2
+    assert np.array_equal(dense.normals[n].numpy(), labels.normals)
+    assert np.allclose(dense.bump_mm[n].numpy(), labels.bump_mm)
+    if take.kinds == ("text",):  # which this shot of the CPU leaves out
+        small = want.setup.letters[np.ix_(*[np.floor(np.arange(CONFIG.size) * CONFIG.supersample).astype(int)] * 2)]
+        assert (dense.parsing[n].numpy()[small] == 0).all()
+        assert np.array_equal(dense.parsing[n].numpy()[~small], labels.parsing[~small])
+        assert (~dense.seen[n].numpy() & labels.seen).any() and not (dense.seen[n].numpy() & ~labels.seen).any()
+        return
+    assert np.array_equal(dense.parsing[n].numpy(), labels.parsing)
+    assert np.allclose(dense.depth_mm[n].numpy(), labels.depth_mm, atol=0.05, equal_nan=True)
+    assert np.array_equal(dense.seen[n].numpy(), labels.seen)
+    assert labels.seen.any() and np.isfinite(labels.depth_mm).any() and len(np.unique(labels.parsing)) > 8
 
 
 def test_lettering_lies_before_everything(drawn, pictures):
@@ -192,14 +218,12 @@ def test_a_supply_gives_the_same_batches_for_the_same_seed_and_never_ends(factor
 
 
 def test_what_cannot_be_drawn_is_refused(factory):
-    with pytest.raises(InputError, match="dense"):
-        Studio(factory, SynthConfig(dense=True), CPU)
     with pytest.raises(InputError, match="Order"):
         Supply(SynthConfig(), CPU, Order(batch=0))
 
 
 @pytest.mark.needs_cuda
-def test_a_gpu_takes_the_same_pictures(factory, drawn, pictures):
+def test_a_gpu_takes_the_same_pictures(factory, drawn, pictures, dense):
     got = shoot(factory, drawn, torch.device("cuda"))
     for n in range(len(drawn)):
         assert psnr(rgb(pictures.pixels[n]), rgb(got.pixels[n])) > 40
@@ -207,3 +231,11 @@ def test_a_gpu_takes_the_same_pictures(factory, drawn, pictures):
     assert torch.allclose(got.landmarks.cpu(), pictures.landmarks, atol=0.01)
     assert torch.allclose(got.coefficients.cpu(), pictures.coefficients, atol=1e-3)
     assert torch.equal(got.visibility.cpu(), pictures.visibility)
+    config = replace(CONFIG, dense=True, camera=False, clean_twin=False)
+    labels = shoot(factory, drawn, torch.device("cuda"), config).dense
+    for name in ("parsing", "clean_parsing", "seen"):
+        assert (getattr(labels, name).cpu() == getattr(dense, name)).float().mean() > 0.998
+    assert ((labels.contour.cpu().int() - dense.contour.int()).abs() > 2).float().mean() < 0.005
+    assert ((labels.normals.cpu().int() - dense.normals.int()).abs() > 2).float().mean() < 0.005
+    assert torch.isclose(labels.depth_mm.cpu(), dense.depth_mm, atol=0.1, equal_nan=True).float().mean() > 0.998
+    assert torch.allclose(labels.bump_mm.cpu(), dense.bump_mm)

@@ -2,12 +2,14 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from rtface.contours import PARSING
 from rtface.errors import InputError
 from rtface.geometry import crop_transforms, opencv_affine, pose_vertices
 from rtface.irises import Irises
@@ -16,7 +18,7 @@ from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.synth.config import SynthConfig
 from rtface.synth.device.supply import Order, Supply
-from rtface.train import landmarks, regressor, segment
+from rtface.train import complete, contour, landmarks, parse, regressor, segment
 from rtface.train.drawn import Drawn, cut
 from rtface.types import Coefficients
 from tests.train.runs import arguments
@@ -85,7 +87,8 @@ def test_some_crops_show_no_face(supply, folders):
 
 
 @pytest.mark.parametrize(("module", "extra"), [(segment, ("--loss", "consensus")), (landmarks, ()),
-                                               (regressor, ("--pairs", "1", "--frozen", "6"))])
+                                               (regressor, ("--pairs", "1", "--frozen", "6")), (parse, ()),
+                                               (contour, ("--from-clean",)), (complete, ())])
 def test_trainers_draw_for_themselves(folders, tmp_path, module, extra):
     data = tmp_path / "described"
     data.mkdir()
@@ -94,6 +97,27 @@ def test_trainers_draw_for_themselves(folders, tmp_path, module, extra):
                  "--draw", "1"])
     with (tmp_path / "run" / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["2"]
+
+
+def test_drawn_crops_have_labels_of_every_pixel():
+    with Supply(replace(FAR, dense=True, camera=False), CPU, Order(6, 2, 6, 2, 1, seed=4)) as supply:
+        drawn = Drawn(supply, 1, 64, Mirror(MorphableModel.load(level=0)))
+        masks = next(drawn.dense(fixed_holes=True))
+        holes = next(drawn.dense(from_clean=True))
+    assert torch.equal(holes.crop, holes.clean) and not torch.equal(masks.crop, masks.clean)
+    for batch in (masks, holes):
+        assert batch.parsing.shape == (6, 64, 64) and batch.contour.shape == batch.mask.shape == (6, 1, 64, 64)
+        assert set(batch.mask.unique().tolist()) == {0, 1} and batch.mask.flatten(1).any(dim=1).all()
+        assert 0.01 < (batch.contour > 127).float().mean() < 0.3
+    seen = (masks.crop.float() - masks.clean.float()).abs().amax(dim=1) > 24
+    assert (masks.mask[:, 0] == 1)[seen].float().mean() > 0.6  # the rest is what lies beside the face, and shadows
+    eyes = {PARSING.index("right_eye"): slice(36, 42), PARSING.index("left_eye"): slice(42, 48)}
+    for name, rows in eyes.items():  # sides are right in the mirror too
+        for n in range(6):
+            row, column = torch.nonzero(masks.parsing[n] == name, as_tuple=True)
+            if len(row) > 8:
+                place = torch.stack([column, row], dim=1).float().mean(dim=0) + 0.5
+                assert (place - masks.landmarks[n, rows].mean(dim=0)).norm() < 4
 
 
 def test_drawing_needs_to_know_what(folders, tmp_path):

@@ -7,17 +7,19 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from rtface.errors import InputError
 from rtface.geometry import rotation_matrices
 from rtface.synth.config import OCCLUDER_KINDS, SynthConfig
-from rtface.synth.device import film, filters, labels
+from rtface.synth.device import dense, film, filters, labels
+from rtface.synth.device.dense import DensePictures
 from rtface.synth.device.paint import Drawings, Lights, paint
-from rtface.synth.device.solids import Poses, Solid, joined, pack, rasterize
+from rtface.synth.device.solids import Pack, Poses, Rasters, Solid, joined, pack, rasterize
 from rtface.synth.generator import FaceFactory
 from rtface.synth.head import OCCLUDER
+from rtface.synth.labels import UV_SIDE, uv_classes
 from rtface.synth.relief import fold_fields, height_map
 from rtface.synth.render import NOTHING, Placed
 from rtface.synth.setups import Setup
@@ -40,15 +42,20 @@ class Reel(NamedTuple):
     vector: FloatArray
     """(224,) identity, expression, albedo."""
     kinds: tuple[str, ...]
+    haired: bool
+    classes: NDArray[np.uint8]
+    """(256, 256) parsing classes over the UV map; (0, 0) unless dense labels are wanted."""
 
     @classmethod
-    def of(cls, take: Take, names: tuple[str, ...]) -> Reel:
-        """names: of the model's expressions."""
+    def of(cls, take: Take, names: tuple[str, ...], *, dense: bool = False) -> Reel:
+        """names: of the model's expressions. dense: with what dense labels need."""
         person, other = take.person, take.other
+        haired = person.hair is not None
         return cls(joined(take.surfaces), joined(take.things), joined(other.surfaces if other else ()),
                    (other.texture, other.rotation, other.nearer, other.aside_mm) if other else None, person.texture,
                    height_map(person.relief, names, take.expression, person.texture.shape[0]),
-                   np.concatenate([person.identity, take.expression, person.albedo]).astype(np.float32), take.kinds)
+                   np.concatenate([person.identity, take.expression, person.albedo]).astype(np.float32), take.kinds,
+                   haired, uv_classes(person.skin, UV_SIDE, haired=haired) if dense else np.zeros((0, 0), np.uint8))
 
 
 class Loaded(NamedTuple):
@@ -63,6 +70,8 @@ class Loaded(NamedTuple):
     relief_mm: Tensor
     vector: Tensor
     kinds: tuple[str, ...]
+    haired: bool
+    classes: Tensor
 
     @classmethod
     def on(cls, reel: Reel, device: torch.device) -> Loaded:
@@ -72,7 +81,8 @@ class Loaded(NamedTuple):
         place = reel.other_place
         return cls(Solid.on(reel.head, device), Solid.on(reel.things, device), Solid.on(reel.other, device),
                    Other([], *place) if place else None, there(place[0]) if place else None, there(reel.texture),
-                   there(reel.relief_mm), there(reel.vector), reel.kinds)
+                   there(reel.relief_mm), there(reel.vector), reel.kinds, reel.haired,
+                   torch.from_numpy(reel.classes).to(device, non_blocking=True))
 
 
 class Pictures(NamedTuple):
@@ -99,15 +109,32 @@ class Pictures(NamedTuple):
     residual_mm: Tensor
     """(N,) float32, see :class:`rtface.synth.generator.Camera`."""
     kinds: tuple[tuple[str, ...], ...]
+    dense: DensePictures | None
+    """None unless the configuration asks for dense labels."""
+
+
+class Rendered(NamedTuple):
+    """N heads and what is before them, at the rendering resolution."""
+
+    shown: Drawings
+    """The pictures."""
+    head: Drawings
+    """The heads below what is before them."""
+    clean: Drawings
+    """The heads alone."""
+    face: Tensor
+    """(N, V, 3) mm."""
+    placed: Tensor
+    """(N, V, 3) px."""
+    batch: Pack
+    raster: Rasters
+    """Of the heads."""
 
 
 class Studio:
     """Draws batches; everything but the meshes of takes is computed on ``device``."""
 
     def __init__(self, factory: FaceFactory, config: SynthConfig, device: torch.device) -> None:
-        if config.dense:
-            raise InputError("SynthConfig.dense: got True, expected False; dense labels are drawn on the CPU only, by "
-                             "`rtface synth write --dense`")
         self.config, self.device = config, device
         self.side = round(config.size * config.supersample)
         self.points = labels.Points.of(factory.model, factory.outline, device)
@@ -125,7 +152,8 @@ class Studio:
         """
         poses = self._poses(np.stack([s.pose for s in setups]), np.array([s.distance_mm for s in setups]))
         lights = Lights.of([s.light for s in setups], self.device)
-        shown, head, clean, face, placed = self._render(takes, setups, poses, lights)
+        rendered = self._render(takes, setups, poses, lights)
+        shown, head, clean, placed = rendered.shown, rendered.head, rendered.clean, rendered.placed
         angles = torch.from_numpy(np.stack([s.pose[:3] for s in setups]).astype(np.float32)).to(self.device)
         landmarks = self.points.landmarks_of(placed, angles[:, 2])
         lettered = [n for n, s in enumerate(setups) if s.letters is not None]
@@ -134,22 +162,29 @@ class Studio:
         mask, occluder = labels.masks(shown, head.kind, landmarks, self.config.size)
         pixels, twin = self._film(shown, head, clean, setups, [bool(t.kinds) for t in takes], backgrounds, grain,
                                   generator, noise)
-        scale, offset, residual = self.points.fitted(face, placed, poses)
+        scale, offset, residual = self.points.fitted(rendered.face, placed, poses)
         shrink = self.config.size / self.side
         pose = torch.cat([angles, scale[:, None] * shrink, offset * shrink], dim=1)
         whole = (mask > 0).sum(dim=(1, 2)).clamp(min=1)
         vectors = torch.cat([torch.stack([t.vector for t in takes]), lights.harmonics, pose], dim=1)
         return Pictures(pixels, twin, mask, occluder, vectors, landmarks[..., :2] * shrink,
                         labels.visibility(shown, landmarks), self.points.boxes(placed) * shrink,
-                        (mask == 1).sum(dim=(1, 2)) / whole, residual, tuple(t.kinds for t in takes))
+                        (mask == 1).sum(dim=(1, 2)) / whole, residual, tuple(t.kinds for t in takes),
+                        self._dense(takes, rendered._replace(shown=shown)) if self.config.dense else None)
+
+    def _dense(self, takes: Sequence[Loaded], rendered: Rendered) -> dense.DensePictures:
+        heads = dense.Heads(rendered.batch, rendered.batch.heads, rendered.raster,
+                            torch.stack([t.classes for t in takes]),
+                            torch.tensor([t.haired for t in takes], device=self.device))
+        return dense.label(heads, rendered.shown, rendered.clean.kind, rendered.placed,
+                           torch.stack([t.relief_mm for t in takes]), self.config.size)
 
     def _poses(self, poses: FloatArray, distance_mm: FloatArray) -> Poses:
         arrays = (rotation_matrices(poses[:, :3].astype(np.float32)), poses[:, 3], poses[:, 4:6], distance_mm)
         return Poses(*(torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device) for a in arrays))
 
     def _render(self, takes: Sequence[Loaded], setups: Sequence[Setup], poses: Poses,
-                lights: Lights) -> tuple[Drawings, Drawings, Drawings, Tensor, Tensor]:
-        """The picture, the head below what is before it, the head alone; faces (N, V, 3) mm and px."""
+                lights: Lights) -> Rendered:
         batch = pack([t.head for t in takes], [t.things for t in takes], poses)
         raster = rasterize(batch.vertices, batch.starts, batch.heads, self.side, self.side)
         textures = embossed(torch.stack([t.texture for t in takes]), torch.stack([t.relief_mm for t in takes]), poses,
@@ -166,7 +201,7 @@ class Studio:
             shown = self._beside(takes, setups, others, lights, shown)
         rows = batch.head_starts[:, None] + self.face_rows
         face = torch.stack([t.head.vertices[:len(self.face_rows)] for t in takes])
-        return shown, head, clean, face, batch.vertices[rows]
+        return Rendered(shown, head, clean, face, batch.vertices[rows], batch, raster)
 
     def _beside(self, takes: Sequence[Loaded], setups: Sequence[Setup], chosen: list[int], lights: Lights,
                 shown: Drawings) -> Drawings:

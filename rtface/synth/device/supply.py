@@ -154,7 +154,7 @@ def _takes(seed: int, again: int, config: SynthConfig, backgrounds: Path | None,
         person = sample_person(rng, factory.model, texture_size=192 if config.size <= SMALL else 256)
         expression = sample_expression(rng, factory.model, person.identity)
         take = factory.stage(rng, person, expression, factory.choose_occluders(rng, config))
-        out.append((Reel.of(take, factory.model.expression_names),
+        out.append((Reel.of(take, factory.model.expression_names, dense=config.dense),
                     [sample_setup(rng, factory, take, config) for _ in range(again)]))
     return out
 
