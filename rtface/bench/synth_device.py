@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=2048, help="pictures")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--clean", action="store_true", help="with the twin without occluders")
+    parser.add_argument("--dense", action="store_true", help="with labels of every pixel")
     parser.add_argument("--batch", type=int, default=usual.batch, help="pictures at once")
     parser.add_argument("--again", type=int, default=usual.again, help="pictures of each head")
     parser.add_argument("--pool", type=int, default=usual.pool, help="heads on the device")
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    with Supply(SynthConfig(size=options.size, clean_twin=options.clean), device, order) as supply:
+    with Supply(SynthConfig(size=options.size, clean_twin=options.clean, dense=options.dense), device, order) as supply:
         supply.draw()  # kernels are compiled, the pool is filled
         start = now()
         for _ in range(batches):
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
           f"  the device alone:           {1 / alone:8.1f} samples/s, {1e3 * alone:.3f} ms each")
     print(json.dumps({"benchmark": "synth on a device", "samples_per_s": round(1 / whole, 1),
                       "device_alone_per_s": round(1 / alone, 1), "device": name, "order": order._asdict(),
-                      "size": options.size, "clean": options.clean, "machine": describe_machine()},
+                      "size": options.size, "clean": options.clean, "dense": options.dense, "machine": describe_machine()},
                      separators=(",", ":")))
 
 
