@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
           f"  the device alone:           {1 / alone:8.1f} samples/s, {1e3 * alone:.3f} ms each")
     print(json.dumps({"benchmark": "synth on a device", "samples_per_s": round(1 / whole, 1),
                       "device_alone_per_s": round(1 / alone, 1), "device": name, "order": order._asdict(),
-                      "size": options.size, "clean": options.clean, "dense": options.dense, "machine": describe_machine()},
+                      "size": options.size, "clean": options.clean, "dense": options.dense,
+                      "machine": describe_machine()},
                      separators=(",", ":")))
 
 
