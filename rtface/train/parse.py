@@ -30,8 +30,8 @@ from rtface.train.data import as_input
 from rtface.train.drawn import add_option, dense_batches
 from rtface.train.session import Session
 
-WEIGHED = 128
-"""Crops whose classes are counted for the weights."""
+WEIGHED = 4
+"""Batches whose classes are counted for the weights."""
 RARE = 0.25
 """0: every pixel counts alike; 0.5: eyes, lips and brows were drawn too large."""
 
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
                       config=net.config, clip=10.0)
     opened = contextlib.ExitStack()
     samples = opened.enter_context(dense_batches(session, net.config.size, fixed_holes=True))
-    first = list(itertools.islice(samples, max(1, round(WEIGHED / options.batch))))
+    first = list(itertools.islice(samples, WEIGHED))
     weights = class_weights(torch.cat([batch.parsing for batch in first]).to(device))
     for batch in session.scheduled(itertools.chain(first, samples)):
         truth = batch.parsing.to(device).long()
