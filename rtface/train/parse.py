@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,14 +25,15 @@ from torch.nn import functional as F
 from build_engines.onnx_export import export_segment
 from rtface.contours import PARSING
 from rtface.nets.segment import SegmentNetConfig, segment_net
+from rtface.synth.shards import decode
 from rtface.train import common
 from rtface.train.adversarial import partial_init
-from rtface.train.data import as_input
+from rtface.train.data import as_input, find_shards, load_shard
 from rtface.train.drawn import add_option, dense_batches
 from rtface.train.session import Session
 
 WEIGHED = 4
-"""Batches whose classes are counted for the weights."""
+"""Batches whose classes are counted for the weights where faces are drawn."""
 RARE = 0.25
 """0: every pixel counts alike; 0.5: eyes, lips and brows were drawn too large."""
 
@@ -42,6 +44,12 @@ def class_weights(parsing: Tensor) -> Tensor:
     share = counts / counts.sum()
     weights = share.clamp(min=1e-4) ** -RARE
     return (weights / (weights * share).sum()).clamp(max=5.0)
+
+
+def stored_maps(path: Path, samples: int = 100) -> Tensor:
+    """(N, S, S) the first parsing maps of a shard: the same ones whenever a run is resumed."""
+    shard = load_shard(path)
+    return torch.from_numpy(np.stack([decode(shard.blob("parsing", k)) for k in range(min(samples, len(shard)))]))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -60,8 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
                       config=net.config, clip=10.0)
     opened = contextlib.ExitStack()
     samples = opened.enter_context(dense_batches(session, net.config.size, fixed_holes=True))
-    first = list(itertools.islice(samples, WEIGHED))
-    weights = class_weights(torch.cat([batch.parsing for batch in first]).to(device))
+    first = list(itertools.islice(samples, WEIGHED if options.draw else 0))
+    counted = torch.cat([b.parsing for b in first]) if first else stored_maps(find_shards(options.data, "faces")[0])
+    weights = class_weights(counted.to(device))
     for batch in session.scheduled(itertools.chain(first, samples)):
         truth = batch.parsing.to(device).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16 and device.type == "cuda"):

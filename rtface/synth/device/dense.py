@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from rtface.contours import PARSING, contour_levels
 from rtface.synth.device import filters
 from rtface.synth.device.paint import Drawings
-from rtface.synth.device.solids import Mesh, Pack, Rasters, rasterize
+from rtface.synth.device.solids import Mesh, Pack, Rasters, interpolated, rasterize
 from rtface.synth.head import EYE, FACE, HAIR
 from rtface.synth.labels import SKIN_TOLERANCE_PX, kind_classes
 from rtface.synth.render import NOTHING
@@ -64,7 +64,7 @@ class Heads(NamedTuple):
         own = (kind < HAIR) & shown
         corners = self.mesh.triangles[self.raster.triangle_id.clamp(min=0)].long()
         first = corners[..., 0]
-        uv = _between(batch.looks.uv, corners, self.raster.barycentrics)
+        uv = interpolated(batch.looks.uv, corners, self.raster.barycentrics)
         texels = self.classes.shape[-1]
         column, row = (uv * texels).long().clamp(0, texels - 1).unbind(dim=-1)
         out = torch.where(own & batch.looks.textured[first], self.classes[number, row, column], out)
@@ -139,7 +139,7 @@ def contours(parsing: Tensor, size: int) -> Tensor:
 def normals(heads: Heads) -> Tensor:
     """(N, H, W, 3) int8 unit normals · 127 of heads alone, camera axes; 0 where they are not."""
     corners = heads.mesh.triangles[heads.raster.triangle_id.clamp(min=0)].long()
-    values = _between(heads.batch.normals, corners, heads.raster.barycentrics)
+    values = interpolated(heads.batch.normals, corners, heads.raster.barycentrics)
     values = values * (heads.raster.triangle_id >= 0)[..., None]
     return torch.round(values / values.norm(dim=-1, keepdim=True).clamp(min=1e-6) * 127).to(torch.int8)
 
@@ -152,11 +152,3 @@ def seen_vertices(placed: Tensor, depth: Tensor) -> Tensor:
     number = torch.arange(len(placed), device=placed.device)[:, None]
     nearest = depth[number, row.clamp(0, height - 1), column.clamp(0, width - 1)]
     return inside & (placed[..., 2] <= nearest + SKIN_TOLERANCE_PX)
-
-
-def _between(values: Tensor, corners: Tensor, barycentrics: Tensor) -> Tensor:
-    """Values (V, C) of vertices at the places of a raster, (N, H, W, C)."""
-    out = values[corners[..., 0]] * barycentrics[..., :1]
-    for k in (1, 2):
-        out = out + values[corners[..., k]] * barycentrics[..., k:k + 1]
-    return out

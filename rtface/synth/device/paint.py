@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rtface.synth.device.solids import Mesh, Pack, Rasters, rasterize
+from rtface.synth.device.solids import Mesh, Pack, Rasters, interpolated, rasterize
 from rtface.synth.render import NOTHING, SHADOW_BLEED, Light, spread
 from rtface.synth.shadow import OFFSET_MM, RESOLUTION, TAPS, TURN
 
@@ -160,16 +160,11 @@ def colorize(batch: Pack, mesh: Mesh, raster: Rasters, shaded: Tensor, textures:
     covered = raster.triangle_id >= 0
     corners = mesh.triangles[raster.triangle_id.clamp(min=0)].long()  # (N, H, W, 3)
 
-    def between(values: Tensor) -> Tensor:
-        out = values[corners[..., 0]] * raster.barycentrics[..., :1]
-        for k in (1, 2):
-            out = out + values[corners[..., k]] * raster.barycentrics[..., k:k + 1]
-        return out
-
-    values = between(shaded)
+    values = interpolated(shaded, corners, raster.barycentrics)
     color = values[..., :3]
     if textures is not None:
-        texels = F.grid_sample(textures.permute(0, 3, 1, 2), between(batch.looks.uv) * 2 - 1, padding_mode="border",
+        uv = interpolated(batch.looks.uv, corners, raster.barycentrics)
+        texels = F.grid_sample(textures.permute(0, 3, 1, 2), uv * 2 - 1, padding_mode="border",
                                align_corners=False).permute(0, 2, 3, 1)
         color = torch.where(batch.looks.textured[corners[..., 0]][..., None], color * texels, color)
     color = (color + values[..., 3:] * tone[:, None, None]) * covered[..., None]

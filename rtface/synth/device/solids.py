@@ -184,6 +184,14 @@ class Rasters(NamedTuple):
     barycentrics: Tensor
 
 
+def interpolated(values: Tensor, corners: Tensor, barycentrics: Tensor) -> Tensor:
+    """Values (V, C) of vertices → (N, H, W, C) between the ``corners`` (N, H, W, 3) of the triangles that are seen."""
+    out = values[corners[..., 0]] * barycentrics[..., :1]
+    for k in (1, 2):
+        out = out + values[corners[..., k]] * barycentrics[..., k:k + 1]
+    return out
+
+
 def rasterize(vertices: Tensor, vertex_starts: Tensor, mesh: Mesh, height: int, width: int) -> Rasters:
     """Nearest triangles of a pack (see :mod:`rtface.ops.packed`) as tensors on its device."""
     def drawn(view: Callable[[Tensor], Any], back: Callable[[Any], Tensor]) -> Rasters:
