@@ -10,7 +10,7 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -200,8 +200,13 @@ def earlier_phases(init: Path | None) -> list[dict[str, Any]]:
     return [*meta.get("phases", []), meta["phase"]] if "phase" in meta else [{"init": str(init)}]
 
 
-def recipe(name: str, options: argparse.Namespace, steps: int) -> dict[str, Any]:
-    """What the weights' json says about their training; ``name`` of the trainer."""
-    phases = [*earlier_phases(options.init), phase(options, steps)]
+def resumed_phases(checkpoint: Path) -> list[dict[str, Any]]:
+    """Those before the run that a checkpoint belongs to: ``--resume`` needs no ``--init`` again."""
+    return list(json.loads(load_checkpoint(checkpoint)["meta"]).get("phases", []))
+
+
+def recipe(name: str, options: argparse.Namespace, steps: int, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the weights' json says about their training; ``name`` of the trainer, ``earlier`` phases oldest first."""
+    phases = [*earlier, phase(options, steps)]
     return {"command": f"python -m rtface.train.{name}", "phases": phases,
             "samples_seen": sum(int(p.get("samples_seen", 0)) for p in phases)}

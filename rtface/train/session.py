@@ -42,12 +42,14 @@ class Session:
             common.initialise(net, options.init, prefix=init_prefix)
         parallel.share_weights(net)
         self.ema, self.step = common.Ema(net), 0
+        self._phases = common.earlier_phases(options.init)
         if options.resume:
             self.step = common.restore(self._checkpoint, net, self.optimizer, self.ema)
+            self._phases = common.resumed_phases(self._checkpoint)
             for partner in partners:
                 partner.restore()
         self._meta = {"options": vars(options), "config": common.plain(config),
-                      "phases": common.earlier_phases(options.init), **(meta or {})}
+                      "phases": self._phases, **(meta or {})}
         self._log = common.Log(options.run) if parallel.rank() == 0 else None
         self._names, self._sums, self._counted, self.rate = tuple(names), dict[str, float](), 0, 0.0
         net.train()
@@ -103,7 +105,7 @@ class Session:
         """
         if self.options.export and parallel.rank() == 0:
             write(config, self.ema.state, self.options.export, profile=self.options.profile,
-                  training=common.recipe(trainer, self.options, self.step), **more)
+                  training=common.recipe(trainer, self.options, self.step, self._phases), **more)
         parallel.leave()
 
 

@@ -173,6 +173,16 @@ def test_weights_tell_every_phase_of_their_training(folders, tmp_path):
     assert training["phases"][1]["lr"] == 1e-4 and all(p["commit"] for p in training["phases"])
 
 
+def test_a_resumed_run_remembers_the_phases_before_it(folders, tmp_path):
+    size = ("--size", "128")
+    detector.main([*arguments(folders, tmp_path / "a", "scenes", *size), "--steps", "2"])
+    started = arguments(folders, tmp_path / "b", "scenes", *size)
+    detector.main([*started, "--steps", "1", "--init", str(tmp_path / "a" / "last.pt")])
+    detector.main([*started, "--steps", "3", "--resume", "--export", str(tmp_path / "b")])
+    training = json.loads((tmp_path / "b" / "detector.compact.json").read_text())["training"]
+    assert [p["steps"] for p in training["phases"]] == [2, 3] and training["samples_seen"] == 20
+
+
 def test_resume_without_a_checkpoint_says_what_to_do(folders, tmp_path):
     with pytest.raises(ModelFileError, match="start without --resume"):
         landmarks.main([*arguments(folders, tmp_path, "faces"), "--steps", "1", "--resume"])
