@@ -14,7 +14,7 @@ from typing import Final, Protocol, Self, cast
 
 import numpy as np
 
-from rtface.config import Backend, PipelineConfig, Recipe
+from rtface.config import Backend, OcclusionConfig, PipelineConfig, Recipe
 from rtface.errors import InputError
 from rtface.inference import Choice, Engine, choose_backend, open_engine, physical_cores
 from rtface.mirror import Mirror
@@ -30,7 +30,7 @@ from rtface.stages.gaps import GapFiller, with_unmeasured
 from rtface.stages.mesh import MeshBuilder
 from rtface.stages.neutral import NeutralFace
 from rtface.stages.occlude import seen_irises, seen_points
-from rtface.stages.reflect import reflected_landmarks, reflected_regressor
+from rtface.stages.reflect import reflected_landmarks, reflected_maps, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
@@ -92,7 +92,7 @@ class Pipeline:
             self._fitter = LandmarkFitter(known, self.config.fit)
             self._tracker = FaceTracker(detector, landmarks, self.config.tracker)
             self._regressor = Regressor(regressor, model.basis_id if model else regressor.spec.basis)
-            self._deoccluder = Deoccluder(found, self.config.occlusion)
+            self._deoccluder = self._made_deoccluder(found, self.config.occlusion)
             self._engines = found
         except BaseException:
             self.close()
@@ -116,6 +116,9 @@ class Pipeline:
                              precision=config.precision, rebuild=config.rebuild_engines)
         self._opened.append(engine)
         return engine
+
+    def _made_deoccluder(self, engines: Mapping[str, Engine], config: OcclusionConfig) -> Deoccluder:
+        return Deoccluder(reflected_maps(engines) if self.config.reflect else engines, config)
 
     def close(self) -> None:
         """Close the engines that this pipeline opened; a second call does nothing."""
@@ -190,7 +193,7 @@ class Pipeline:
             if name not in self._engines:
                 self._engines[name] = self._open(name)
                 self.backends[name] = self._engines[name].backend
-        deoccluder = Deoccluder(self._engines, config.occlusion)
+        deoccluder = self._made_deoccluder(self._engines, config.occlusion)
         self.config = config
 
         def change() -> None:

@@ -47,8 +47,9 @@ NO_POINT: Final = np.zeros(68, np.bool_)
 
 def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel, seed: int = 0) -> Report:
     """Mean displacement by cause over all pasted pictures of a set."""
-    engines, paster, config = networks.engines, Paster(model), OcclusionConfig(recipe="contour")
-    reader, chain = face_reader(engines, model, reflect=networks.reflect, fit=networks.fit), Deoccluder(engines, config)
+    engines, paster, config = networks.maps(), Paster(model), OcclusionConfig(recipe="contour")
+    reader = face_reader(networks.engines, model, reflect=networks.reflect, fit=networks.fit)
+    chain = Deoccluder(engines, config)
     structurer, completer = Structurer(engines["parse"], engines["contour"]), Completer(engines["complete"])
     faces = Faces(model)
 

@@ -24,12 +24,12 @@ from rtface.stages.deocclude import Deoccluder
 from rtface.stages.detect import Detections, Detects, FaceDetector
 from rtface.stages.fit import LandmarkFitter
 from rtface.stages.occlude import seen_irises, seen_points
-from rtface.stages.reflect import reflected_landmarks, reflected_regressor
+from rtface.stages.reflect import reflected_landmarks, reflected_maps, reflected_regressor
 from rtface.stages.regress import Regressor
 from rtface.stages.track import FaceTracker
 from rtface.types import Array, Coefficients, FaceTracks, Frame
 
-REFLECTED: Final = ("landmarks", "regressor")
+REFLECTED: Final = ("landmarks", "regressor", "segment", "parse")
 """Networks that look at mirror images too."""
 
 
@@ -72,6 +72,10 @@ class Networks:
         except BaseException:
             self._stack.close()
             raise
+
+    def maps(self) -> dict[str, Engine]:
+        """The engines; those that give maps of classes look at mirror images too, where others do."""
+        return reflected_maps(self.engines) if self.reflect else self.engines
 
     def describe(self) -> dict[str, Any]:
         """Which networks ran, for reports."""
@@ -226,7 +230,8 @@ def face_reader(engines: Mapping[str, Engine], model: MorphableModel, recipe: Re
     recipe: what is done about occlusion before regression; reflect: whether to measure in the mirror too; fit: whether
     the mesh is brought onto the landmarks.
     """
-    deoccluder = Deoccluder(engines, OcclusionConfig(recipe=recipe)) if recipe == "contour" else None
+    deoccluder = None if recipe == "off" else Deoccluder(reflected_maps(engines) if reflect else engines,
+                                                         OcclusionConfig(recipe=recipe))
     return FaceReader(detector_stage(engines["detector"], DetectorConfig().min_score),
                       LandmarkNetwork(engines["landmarks"], reflect=reflect),
                       _regressor(engines["regressor"], model, reflect),

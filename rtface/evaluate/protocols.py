@@ -70,7 +70,7 @@ def _completion(pack: Pack, options: EvaluateOptions, engines: Engines, progress
     files = load_all(options.peer, CROP, completion.SYSTEMS)
     with Networks(options.networks, *READER, *RECIPES["contour"], engines=engines) as networks:
         reader = face_reader(networks.engines, model, reflect=networks.reflect, fit=networks.fit)
-        return completion.run(pack, reader, networks.engines, model,
+        return completion.run(pack, reader, networks.maps(), model,
                               sets=options.chosen_sets(pack, completion.SETS), own_masks=options.layout != PACK,
                               settings={"networks": networks.describe()}, files=files,
                               inputs=Inputs("completion", options.export_inputs),
@@ -126,7 +126,7 @@ def _occlusion(pack: Pack, options: EvaluateOptions, engines: Engines, progress:
     with Networks(options.networks, "detector", "landmarks", "segment", engines=engines) as networks:
         ours, folder = networks.engines, options.sheet_all
         systems = occlusion.Systems(LandmarkNetwork(ours["landmarks"], reflect=networks.reflect), detector_stage(
-            ours["detector"], DetectorConfig().min_score), ClassNetwork(ours["segment"]),
+            ours["detector"], DetectorConfig().min_score), ClassNetwork(networks.maps()["segment"]),
             {one.name: PredictedMaps(one) for one in files})
         report = occlusion.run(masked, systems, boxed=boxed,
                                settings={"networks": networks.describe(), "layout": options.layout},
@@ -146,7 +146,7 @@ def _parsing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: P
     with Networks(options.networks, "detector", "landmarks", "parse", engines=engines) as networks:
         ours, folder = networks.engines, options.sheet_all
         systems = parsing.Systems(LandmarkNetwork(ours["landmarks"], reflect=networks.reflect),
-                                  ClassNetwork(ours["parse"]), detector_stage(
+                                  ClassNetwork(networks.maps()["parse"]), detector_stage(
             ours["detector"], DetectorConfig().min_score), {one.name: PredictedMaps(one) for one in files})
         report = parsing.run(parsed, systems, settings={"networks": networks.describe(), "layout": options.layout},
                              look=None if folder is None else lambda name, shown: classmaps.worst_sheet(

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
 from rtface.errors import ModelFileError
 from rtface.inference import Engine, EngineSpec
-from rtface.mirror import LANDMARKS_68, Mirror
+from rtface.mirror import LANDMARKS_68, PARSING_CLASSES, Mirror
 from rtface.stages.crop import crop_side
 from rtface.types import Array
+
+_TURN_BACK: Final[Mapping[str, Callable[[Mapping[str, Array]], Mapping[str, Array]]]] = {
+    "segment": lambda outputs: {name: maps[..., ::-1] for name, maps in outputs.items()},
+    "parse": lambda outputs: {name: maps[:, PARSING_CLASSES, :, ::-1] for name, maps in outputs.items()}}
+"""Maps of a mirror image → those of the picture."""
 
 
 class ReflectedEngine:
@@ -74,6 +79,15 @@ def reflected_landmarks(engine: Engine) -> ReflectedEngine:
         return turned
 
     return ReflectedEngine(engine, turn_back)
+
+
+def reflected_maps(engines: Mapping[str, Engine]) -> dict[str, Engine]:
+    """The same networks by name, but that those which give maps of classes look twice.
+
+    They are ``segment``, probabilities (N, 3, S, S), and ``parse``, (N, 19, S, S): there left eyes become right ones.
+    """
+    return {name: ReflectedEngine(engine, _TURN_BACK[name]) if name in _TURN_BACK else engine
+            for name, engine in engines.items()}
 
 
 def reflected_regressor(engine: Engine, mirror: Mirror) -> ReflectedEngine:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from torch import Tensor
 
-from rtface.contours import PARSING
 from rtface.errors import InputError
 from rtface.geometry import apply_affine, opencv_affine
-from rtface.mirror import LANDMARKS_68
+from rtface.mirror import LANDMARKS_68, PARSING_CLASSES
 from rtface.stages.occlude import OCCLUDER
 from rtface.synth.shards import decode
 from rtface.train.data import ByteArray, FloatArray, Shard, ShardStream, degrade, load_shard, random_crop
-
-_SIDES: Final = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in PARSING]
-MIRRORED_CLASSES: Final = np.array([PARSING.index(name) for name in _SIDES], np.uint8)
-"""What each parsing class is called in a mirror."""
 
 
 class DenseSample(NamedTuple):
@@ -79,7 +74,7 @@ class DenseStream(ShardStream):
         crop, clean = (degrade(np.random.default_rng(camera), picture, patches=False) for picture in (crop, clean))
         if rng.random() < 0.5:
             crop, clean, mask, contour = (a[:, ::-1] for a in (crop, clean, mask, contour))
-            parsing = MIRRORED_CLASSES[parsing[:, ::-1]]
+            parsing = PARSING_CLASSES[parsing[:, ::-1]]
             points = (points * [-1, 1] + [self.size, 0])[LANDMARKS_68]
             visibility = visibility[LANDMARKS_68]
         planes = [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (crop, clean)]

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from rtface.errors import InputError
 from rtface.geometry import apply_affine, invert_affine, transform_coefficients
 from rtface.irises import EYES, Irises
-from rtface.mirror import LANDMARKS_68, Mirror
+from rtface.mirror import LANDMARKS_68, PARSING_CLASSES, Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.occlude import OCCLUDER
 from rtface.synth.config import SynthConfig
@@ -42,7 +42,7 @@ from rtface.train.data import (
     random_place,
     visible_irises,
 )
-from rtface.train.dense import MIRRORED_CLASSES, DenseSample, DenseStream, hole
+from rtface.train.dense import DenseSample, DenseStream, hole
 from rtface.train.pairs import PairSample
 from rtface.train.session import Session
 from rtface.types import Coefficients
@@ -141,7 +141,7 @@ class Drawn:
 
     def dense(self, *, fixed_holes: bool = False, from_clean: bool = False) -> Iterator[DenseSample]:
         """Batches with labels of every pixel, on the device; see :class:`rtface.train.dense.DenseStream`."""
-        mirrored = torch.from_numpy(MIRRORED_CLASSES)
+        mirrored = torch.from_numpy(PARSING_CLASSES)
         for pictures in self.supply:
             assert pictures.clean is not None and pictures.dense is not None
             there, turned = self._places(pictures), self._turned(len(pictures.pixels))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from rtface.config import PipelineConfig, TrackerConfig
+from rtface.contours import PARSING
 from rtface.errors import InputError, ModelFileError
 from rtface.inference import EngineSpec, FakeEngine
 from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
-from rtface.stages.reflect import ReflectedEngine, reflected_landmarks, reflected_regressor
+from rtface.stages.reflect import ReflectedEngine, reflected_landmarks, reflected_maps, reflected_regressor
 from rtface.types import Frame
 from tests import blobs
 
@@ -91,6 +92,32 @@ def test_no_faces_and_a_wrong_basis(mirror: Mirror) -> None:
                        basis="other-2")
     with pytest.raises(ModelFileError, match="other-2.*rtface.train.regressor"):
         reflected_regressor(FakeEngine(other, blobs.regress), mirror)
+
+
+def test_maps_of_classes_are_turned_back_and_eyes_change_sides() -> None:
+    left, right = PARSING.index("left_eye"), PARSING.index("right_eye")
+
+    def classes(crops: np.ndarray, bright: int, dark: int, count: int) -> np.ndarray:
+        maps = np.zeros((len(crops), count, SIDE, SIDE), np.float32)
+        maps[:, bright], maps[:, dark] = crops[:, 0] > 0.5, crops[:, 0] <= 0.5
+        return maps
+
+    def parse(crops: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The bright half is an eye: the left one in the picture, and therefore the right one in its mirror image."""
+        maps = [classes(crops[:1], left, right, 19), classes(crops[1:], right, left, 19)]
+        return {"probability": np.concatenate(maps)}
+
+    picture = np.zeros((1, 3, SIDE, SIDE), np.float32)
+    picture[..., :SIDE // 4] = 1
+    engines = reflected_maps({
+        "segment": FakeEngine(blobs.SPECS["segment"], lambda crops: {"probability": classes(crops, 2, 1, 3)}),
+        "parse": FakeEngine(blobs.SPECS["parse"], parse),
+        "landmarks": FakeEngine(blobs.SPECS["landmarks"], blobs.find_landmarks)})
+    for name, bright, dark in (("segment", 2, 1), ("parse", left, right)):
+        maps = engines[name].run(crops=picture)["probability"]
+        assert (maps[0, bright, :, :SIDE // 4] == 1).all() and (maps[0, dark, :, SIDE // 4:] == 1).all()
+        assert maps.sum() == SIDE * SIDE
+    assert not isinstance(engines["landmarks"], ReflectedEngine)
 
 
 def test_closing_it_leaves_the_engine_open() -> None:
