@@ -172,6 +172,44 @@ class FitConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryConfig:
+    """What an occluder does to a face is told from what the face does (:mod:`rtface.stages.remember`)."""
+
+    enabled: bool = True
+    """False: every frame is taken as measured. Without masks (``off``) nothing is remembered either."""
+    action_error: float = 0.3
+    """Of a full action: what an occluder may make of a hidden one (standard deviation)."""
+    rotation_error_rad: float = 0.16
+    action_pace: float = 0.15
+    """Of a full action per √s: how faces move."""
+    rotation_pace_rad: float = 0.15
+    action_noise: float = 0.1
+    """Of a full action, from frame to frame, when it is hidden."""
+    rotation_noise_rad: float = 0.01
+    distrust: float = 8.0
+    """An action that is seen to a share s is trusted to sᵏ."""
+    whole: float = 0.6
+    """This part of the face's hidden share tells at least how far an action bears an occluder's error."""
+    clear_below: float = 0.1
+    """Signals that are hidden less than this lose the error that they had."""
+    clear_s: float = 0.3
+    """Within about this time."""
+    fade_s: float = 5.0
+    """The error of what stays hidden fades within about this time, towards what is guessed."""
+    forget_s: float = 3.0
+    """A face that was not measured for longer is a new one."""
+
+    def __post_init__(self) -> None:
+        _choice(self, "enabled", (True, False))
+        for name in ("action_error", "rotation_error_rad", "action_noise", "rotation_noise_rad", "forget_s"):
+            _number(self, name, 0)
+        for name in ("action_pace", "rotation_pace_rad", "distrust", "clear_s", "fade_s"):
+            _number(self, name, 1e-3)
+        _number(self, "whole", 0, 1)
+        _number(self, "clear_below", 1e-3, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmoothConfig:
     """One-Euro filters (Casiez et al., CHI 2012): cutoff = min_cutoff + beta · speed, per signal group.
 
@@ -189,6 +227,8 @@ class SmoothConfig:
     illumination_cutoff_hz: float = 0.5
     speed_cutoff_hz: float = 1.0
     """Low-pass of the speed estimate itself."""
+    person_trust: float = 4.0
+    """A face that is seen to a share s counts sᵏ in the mean of who somebody is."""
     restart_s: float = 0.5
     """After a gap longer than this, filters start anew; the identity's mean goes on."""
 
@@ -196,7 +236,7 @@ class SmoothConfig:
         _choice(self, "enabled", (True, False))
         for f in fields(self):
             if f.name != "enabled":
-                _number(self, f.name, 0 if f.name.endswith("beta") else 1e-3)
+                _number(self, f.name, 0 if f.name.endswith(("beta", "trust")) else 1e-3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +283,7 @@ class PipelineConfig:
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     occlusion: OcclusionConfig = field(default_factory=OcclusionConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     smooth: SmoothConfig = field(default_factory=SmoothConfig)
     gaps: GapConfig = field(default_factory=GapConfig)
 
@@ -277,7 +318,7 @@ class PipelineConfig:
 
 
 _PARTS: dict[str, Any] = {"detector": DetectorConfig, "tracker": TrackerConfig, "occlusion": OcclusionConfig,
-                          "fit": FitConfig, "smooth": SmoothConfig, "gaps": GapConfig}
+                          "fit": FitConfig, "memory": MemoryConfig, "smooth": SmoothConfig, "gaps": GapConfig}
 
 
 def _build(kind: Any, values: Mapping[str, Any], owner: str) -> Any:

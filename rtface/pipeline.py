@@ -32,6 +32,7 @@ from rtface.stages.neutral import NeutralFace
 from rtface.stages.occlude import seen_irises, seen_points
 from rtface.stages.reflect import reflected_landmarks, reflected_maps, reflected_regressor
 from rtface.stages.regress import Regressor
+from rtface.stages.remember import FaceMemory
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.track import FaceTracker
@@ -97,6 +98,7 @@ class Pipeline:
         except BaseException:
             self.close()
             raise
+        self._memory = FaceMemory(known, self.config.memory)
         self._smoother, self._steadier = Smoother(self.config.smooth), MaskSteadier(self.config.occlusion)
         self._neutral = NeutralFace()
         self._crop_stages = tuple(crop_stages)
@@ -135,6 +137,7 @@ class Pipeline:
     def reset(self) -> None:
         """Forget all faces: the next frame begins a new clip."""
         self._tracker.reset()
+        self._memory.reset()
         self._smoother.reset()
         self._steadier.reset()
         self._neutral.reset()
@@ -220,9 +223,9 @@ class Pipeline:
         """Whether a calibration is going on; may be read from any thread."""
         return self._neutral.calibrating
 
-    def _memories(self) -> dict[str, Smoother | MaskSteadier]:
+    def _memories(self) -> dict[str, FaceMemory | Smoother | MaskSteadier]:
         """What remembers, of the stages after the tracker."""
-        return {"smooth": self._smoother, "mask": self._steadier}
+        return {"memory": self._memory, "smooth": self._smoother, "mask": self._steadier}
 
     def _restore(self, state: PipelineState) -> None:
         for name, stage in {"track": self._tracker, **self._memories()}.items():
@@ -274,7 +277,10 @@ class Pipeline:
                                             seen_irises(tracked.irises, occlusion))
         with timer.stage("smooth"):
             regions, confidence = assess(seen, tracked.tracks.scores)
-            coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, confidence, frame.pts_s)
+            coefficients = self._memory.recall(tracked.tracks.ids, coefficients, occlusion, seen, frame.pts_s)
+            trust = confidence if occlusion is None else (
+                confidence * occlusion.visible_fraction ** self.config.smooth.person_trust)
+            coefficients = self._smoother.smooth(tracked.tracks.ids, coefficients, trust, frame.pts_s)
             coefficients = replace(coefficients, expression=self._neutral.apply(
                 tracked.tracks.ids, coefficients.expression, frame.pts_s))
             if self._model is not None and len(coefficients):
