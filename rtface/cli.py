@@ -24,6 +24,7 @@ from rtface.cli_options import (
     Rebuild,
     Recipe,
     Reflect,
+    Remember,
     StageThreads,
     Threads,
     pipeline_config,
@@ -84,6 +85,7 @@ def convert(
     rebuild: Rebuild = False,
     reflect: Reflect = True,
     fit: Fit = True,
+    remember: Remember = True,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in OUT.")] = False,
     force: Force = False,
@@ -99,7 +101,7 @@ def convert(
             return open_source(video, start_s=start, end_s=end, every=every, after_index=after_index)
 
         config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect,
-                                 fit, stage_threads)
+                                 fit, stage_threads, remember)
         options = {"formats": formats, "overlay": overlay, "stages": stages, "resume": resume, "force": force,
                    "selection": {"start_s": start, "end_s": end, "every": every}}
         log = find_log(video)
@@ -240,9 +242,9 @@ def _replay(log: Path, out: Path, config: Any, options: dict[str, Any], quiet: b
     from rtface.replay import replay
 
     if config != PipelineConfig(threads=config.threads, stage_threads=config.stage_threads):
-        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision, reflect, fit "
-                         "or smooth) with a recording, which is replayed without networks; leave them out, or convert "
-                         "its video.mp4")
+        raise InputError("convert: got options of networks (faces, recipe, profile, backend, precision, reflect, "
+                         "fit, remember or smooth) with a recording, which is replayed without networks; leave them "
+                         "out, or convert its video.mp4")
     with _progress(quiet) as progress:
         summary = replay(log, out, options=_convert_options(options), progress=progress)
     _tell_summary(summary, out, quiet)

@@ -29,6 +29,8 @@ Rebuild = Annotated[bool, typer.Option("--rebuild", help="tensorrt, rtx: build e
 Reflect = Annotated[bool, typer.Option("--reflect/--no-reflect", help="Measure every face also in the mirror and take "
                                        "the mean: more exact, two more passes of small networks per face.")]
 Fit = Annotated[bool, typer.Option("--fit/--no-fit", help="Bring the mesh onto the landmarks that are seen.")]
+Remember = Annotated[bool, typer.Option("--remember/--no-remember", help="Let what was seen a moment before stand in "
+                                        "for what is hidden now.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote in OUT.")]
 
@@ -56,10 +58,10 @@ def say(text: str, quiet: bool = False) -> None:
 
 def pipeline_config(faces: int, profile: str, backend: str, precision: str, threads: int | None, smooth: bool,
                     recipe: str, rebuild: bool = False, reflect: bool = True, fit: bool = True,
-                    stage_threads: int | None = None) -> Any:
+                    stage_threads: int | None = None, remember: bool = True) -> Any:
     """The configuration checks the values; what it does not know is told there."""
     from rtface.config import Backend as BackendName
-    from rtface.config import FitConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
+    from rtface.config import FitConfig, MemoryConfig, OcclusionConfig, PipelineConfig, SmoothConfig, TrackerConfig
     from rtface.config import Precision as PrecisionName
     from rtface.config import Profile as ProfileName
     from rtface.config import Recipe as RecipeName
@@ -69,4 +71,4 @@ def pipeline_config(faces: int, profile: str, backend: str, precision: str, thre
                           stage_threads=stage_threads, rebuild_engines=rebuild, reflect=reflect,
                           fit=FitConfig(enabled=fit), tracker=TrackerConfig(faces=faces),
                           occlusion=OcclusionConfig(recipe=cast(RecipeName, recipe)),
-                          smooth=SmoothConfig(enabled=smooth))
+                          memory=MemoryConfig(enabled=remember), smooth=SmoothConfig(enabled=smooth))

@@ -15,6 +15,9 @@ PARSING: Final = ("background", "skin", "nose", "eye_glasses", "left_eye", "righ
                   "left_ear", "right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat", "earring", "necklace",
                   "neck", "cloth")
 """The 19 classes in CelebAMask-HQ's order; left and right are the person's own."""
+_SIDES: Final = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in PARSING]
+MIRRORED_PARSING: Final = np.array([PARSING.index(name) for name in _SIDES], np.uint8)
+"""What each parsing class is called in a mirror."""
 FEATURES: Final = ("skin", "brows", "eyes", "nose", "lips")
 """The papers' five facial features; 0 in a feature map is everything else."""
 LIKELY: Final = 0.2

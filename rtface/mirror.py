@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from rtface.contours import PARSING
 from rtface.errors import InputError
 from rtface.geometry import FloatArray
 from rtface.morphable import MorphableModel
@@ -18,9 +17,6 @@ LANDMARKS_68: Final = np.array([
     *range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47, 46, 39, 38, 37, 36,
     41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65])
 """Which of the 68 landmarks each becomes in a mirror."""
-_SIDES: Final = [name.replace("left", "\0").replace("right", "left").replace("\0", "right") for name in PARSING]
-PARSING_CLASSES: Final = np.array([PARSING.index(name) for name in _SIDES], np.uint8)
-"""What each parsing class is called in a mirror."""
 TOLERANCE_MM: Final = 0.05
 CHUNK: Final = 256
 SAMPLE: Final = 512

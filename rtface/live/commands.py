@@ -21,6 +21,7 @@ from rtface.cli_options import (
     Rebuild,
     Recipe,
     Reflect,
+    Remember,
     StageThreads,
     Threads,
     pipeline_config,
@@ -58,6 +59,7 @@ def live(
     rebuild: Rebuild = False,
     reflect: Reflect = True,
     fit: Fit = True,
+    remember: Remember = True,
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Steady the curves.")] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the summary to this file.")] = None,
     quiet: Quiet = False,
@@ -78,7 +80,7 @@ def live(
                               formats=tuple(cast(Format, name) for name in formats or DEFAULT_FORMATS),
                               streams=tuple(stream or ()), json=json_file)
         config = pipeline_config(faces, profile, backend, precision, threads, smooth, recipe, rebuild, reflect,
-                                 fit, stage_threads)
+                                 fit, stage_threads, remember)
         told = sys.stderr if uses_stdout(options.streams) else sys.stdout
         summary = run_live(options, config, say=lambda line: say(line, quiet),
                            tell=lambda line: None if quiet else print(line, file=told, flush=True))

@@ -12,15 +12,16 @@ from typing import Final, Self
 
 import numpy as np
 
+from rtface.contours import MIRRORED_PARSING
 from rtface.errors import ModelFileError
 from rtface.inference import Engine, EngineSpec
-from rtface.mirror import LANDMARKS_68, PARSING_CLASSES, Mirror
+from rtface.mirror import LANDMARKS_68, Mirror
 from rtface.stages.crop import crop_side
 from rtface.types import Array
 
 _TURN_BACK: Final[Mapping[str, Callable[[Mapping[str, Array]], Mapping[str, Array]]]] = {
     "segment": lambda outputs: {name: maps[..., ::-1] for name, maps in outputs.items()},
-    "parse": lambda outputs: {name: maps[:, PARSING_CLASSES, :, ::-1] for name, maps in outputs.items()}}
+    "parse": lambda outputs: {name: maps[:, MIRRORED_PARSING, :, ::-1] for name, maps in outputs.items()}}
 """Maps of a mirror image → those of the picture."""
 
 

@@ -61,9 +61,9 @@ class FaceMemory:
         total = moved.sum(axis=0)
         self._moved = moved / np.where(total > 0, total, 1)
         """(P, 64): each vertex' share in what an action moves; an action that moves nothing here is always seen."""
-        self._landmarks = model.landmarks68
-        self._parts = [(model.mean[rows], model.identity_basis[rows], model.expression_basis[rows])
-                       for rows in (self._rows, self._landmarks)]
+        self._parts = [(model.mean[rows], np.ascontiguousarray(np.concatenate(
+            [model.identity_basis[rows], model.expression_basis[rows]], axis=2).reshape(3 * len(rows), -1).T))
+            for rows in (self._rows, model.landmarks68)]
         self._error_variance = _signals(config.action_error, config.rotation_error_rad) ** 2
         self._pace = _signals(config.action_pace, config.rotation_pace_rad) ** 2
         self._noise = _signals(config.action_noise, config.rotation_noise_rad) ** 2
@@ -104,7 +104,8 @@ class FaceMemory:
         """
         points = self._placed(0, coefficients)[..., :2]
         size = occlusion.mask.shape[-1]
-        at = np.floor(apply_affine(occlusion.crop_from_frame, points)).astype(np.int64)
+        places = np.nan_to_num(apply_affine(occlusion.crop_from_frame, points), nan=-1.0)
+        at = np.floor(np.clip(places, -1, size)).astype(np.int64)
         inside = ((at >= 0) & (at < size)).all(axis=2)
         column, row = np.clip(at, 0, size - 1).transpose(2, 0, 1)
         covered = np.where(inside, occlusion.mask[np.arange(len(points))[:, None], 0, row, column], 0.0) > 0.5
@@ -149,10 +150,9 @@ class FaceMemory:
 
     def _placed(self, part: int, coefficients: Coefficients) -> FloatArray:
         """Vertices (N, P, 3) in frame px: those that are looked up (part 0), or the 68 landmarks (1)."""
-        mean, identity, expression = self._parts[part]
-        shape = (mean + np.einsum("pck,nk->npc", identity, coefficients.identity)
-                 + np.einsum("pck,nk->npc", expression, coefficients.expression))
-        return pose_vertices(shape.astype(np.float32), coefficients.rotation, coefficients.scale,
+        mean, basis = self._parts[part]
+        moved = np.concatenate([coefficients.identity, coefficients.expression], axis=1) @ basis
+        return pose_vertices(mean + moved.reshape(-1, *mean.shape), coefficients.rotation, coefficients.scale,
                              coefficients.translation)
 
     def _kept_place(self, before: Coefficients, after: Coefficients, visibility: FloatArray) -> FloatArray:

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from rtface.contours import MIRRORED_PARSING
 from rtface.errors import InputError
 from rtface.geometry import apply_affine, opencv_affine
-from rtface.mirror import LANDMARKS_68, PARSING_CLASSES
+from rtface.mirror import LANDMARKS_68
 from rtface.stages.occlude import OCCLUDER
 from rtface.synth.shards import decode
 from rtface.train.data import ByteArray, FloatArray, Shard, ShardStream, degrade, load_shard, random_crop
@@ -74,7 +75,7 @@ class DenseStream(ShardStream):
         crop, clean = (degrade(np.random.default_rng(camera), picture, patches=False) for picture in (crop, clean))
         if rng.random() < 0.5:
             crop, clean, mask, contour = (a[:, ::-1] for a in (crop, clean, mask, contour))
-            parsing = PARSING_CLASSES[parsing[:, ::-1]]
+            parsing = MIRRORED_PARSING[parsing[:, ::-1]]
             points = (points * [-1, 1] + [self.size, 0])[LANDMARKS_68]
             visibility = visibility[LANDMARKS_68]
         planes = [np.ascontiguousarray(a.transpose(2, 0, 1)) for a in (crop, clean)]

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from rtface.contours import MIRRORED_PARSING
 from rtface.errors import InputError
 from rtface.geometry import apply_affine, invert_affine, transform_coefficients
 from rtface.irises import EYES, Irises
-from rtface.mirror import LANDMARKS_68, PARSING_CLASSES, Mirror
+from rtface.mirror import LANDMARKS_68, Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.occlude import OCCLUDER
 from rtface.synth.config import SynthConfig
@@ -141,7 +142,7 @@ class Drawn:
 
     def dense(self, *, fixed_holes: bool = False, from_clean: bool = False) -> Iterator[DenseSample]:
         """Batches with labels of every pixel, on the device; see :class:`rtface.train.dense.DenseStream`."""
-        mirrored = torch.from_numpy(PARSING_CLASSES)
+        mirrored = torch.from_numpy(MIRRORED_PARSING)
         for pictures in self.supply:
             assert pictures.clean is not None and pictures.dense is not None
             there, turned = self._places(pictures), self._turned(len(pictures.pixels))

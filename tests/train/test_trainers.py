@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from rtface import paths
 from rtface.config import OcclusionConfig
-from rtface.contours import PARSING
+from rtface.contours import MIRRORED_PARSING, PARSING
 from rtface.errors import InputError, ModelFileError
 from rtface.geometry import pose_vertices
 from rtface.inference import open_engine
 from rtface.jaw import JawLine, project_landmarks
-from rtface.mirror import PARSING_CLASSES, Mirror
+from rtface.mirror import Mirror
 from rtface.morphable import MorphableModel
 from rtface.stages.deocclude import NETWORKS, Deoccluder, completed
 from rtface.synth import shards
@@ -143,9 +143,9 @@ def test_dense_crops_agree_with_one_another(folders):
 
 def test_classes_change_sides_in_a_mirror():
     number = {name: k for k, name in enumerate(PARSING)}
-    assert PARSING_CLASSES[number["left_eye"]] == number["right_eye"]
-    assert PARSING_CLASSES[number["nose"]] == number["nose"]
-    assert np.array_equal(PARSING_CLASSES[PARSING_CLASSES], np.arange(19))
+    assert MIRRORED_PARSING[number["left_eye"]] == number["right_eye"]
+    assert MIRRORED_PARSING[number["nose"]] == number["nose"]
+    assert np.array_equal(MIRRORED_PARSING[MIRRORED_PARSING], np.arange(19))
 
 
 def test_shards_without_dense_labels_are_refused(folders):
