@@ -158,8 +158,8 @@ def info(video: Annotated[str, typer.Argument(help="Video, picture, folder of pi
 
 @app.command()
 def evaluate(
-    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|occlusion|parsing|robustness|shape|"
-                                                    "temporal|verification|videos|all",
+    protocol: Annotated[str, typer.Argument(metavar="completion|detector|landmarks|occlusion|parsing|passing|"
+                                                    "robustness|shape|temporal|verification|videos|all",
                                             help="What to measure; all writes one page, see --out.")],
     data: Annotated[Path, typer.Option(help="Folder of the evaluation pack (it holds index.json), or of a data set, "
                                             "see --layout.")],

@@ -20,6 +20,7 @@ from rtface.evaluate import (
     occlusion,
     parsing,
     parts,
+    passing,
     robustness,
     scenes,
     shape,
@@ -160,6 +161,13 @@ def _with_files(report: Report, files: Sequence[Predictions]) -> Report:
                    settings={**report.settings, "peers": {one.name: one.describe() for one in files}})
 
 
+def _passing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
+    options.refuse("passing", "export_inputs", "faces", "sheet", "peer", "peers", "peers_only", "sets")
+    with Networks(options.networks, *READER, *RECIPES["mask"], engines=engines) as networks:
+        return passing.run(pack, networks.engines, MorphableModel.load(), reflect=networks.reflect, fit=networks.fit,
+                           settings={"networks": networks.describe()}, progress=progress)
+
+
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
     options.refuse("robustness", "faces", "sheet", "peers", "peers_only")
     model, folder = MorphableModel.load(), options.sheet_all
@@ -257,7 +265,7 @@ def _videos(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Pr
 
 PROTOCOLS: Final[Mapping[str, Callable[[Pack, EvaluateOptions, Engines, Progress], Report]]] = {
     "completion": _completion, "detector": _detector, "landmarks": _landmarks, "occlusion": _occlusion,
-    "parsing": _parsing, "robustness": _robustness, "shape": _shape, "temporal": _temporal,
+    "parsing": _parsing, "passing": _passing, "robustness": _robustness, "shape": _shape, "temporal": _temporal,
     "verification": _verification, "videos": _videos}
 """By the name that ``rtface evaluate`` takes."""
 PEERED: Final = ("detector", "landmarks", "videos")

@@ -40,7 +40,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtface.config import FitConfig, PipelineConfig, SmoothConfig, TrackerConfig
+from rtface.config import FitConfig, MemoryConfig, PipelineConfig, SmoothConfig, TrackerConfig
 from rtface.errors import MediaError
 from rtface.evaluate import motion
 from rtface.evaluate.dataset import Problem, SampleSet, altered
@@ -96,7 +96,8 @@ def run(clips: Iterable[Clip], engines: Mapping[str, Engine], model: MorphableMo
     config = PipelineConfig(meshes=False, reflect=reflect, fit=FitConfig(enabled=fit),
                             tracker=TrackerConfig(faces=faces))
     curves, played, inputs = Curves(model), list[Played](), inputs or Inputs("temporal")
-    bare = replace(config, smooth=SmoothConfig(enabled=False), occlusion=replace(config.occlusion, steadiness=0.0))
+    bare = replace(config, smooth=SmoothConfig(enabled=False), memory=MemoryConfig(enabled=False),
+                   occlusion=replace(config.occlusion, steadiness=0.0))
     configs = dict(zip(SYSTEMS, (config, bare), strict=True))
     pipelines = {system: Pipeline(c, engines=engines, model=model, crop_stages=crop_stages)
                  for system, c in configs.items()}

@@ -44,8 +44,8 @@ def test_videos_run_and_pictures_go_to_the_private_folder(pack: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(("protocol", "options", "message"), [
-    ("size", {}, "got 'size', expected one of completion, detector, landmarks, occlusion, parsing, robustness, shape, "
-                  "temporal, verification, videos"),
+    ("size", {}, "got 'size', expected one of completion, detector, landmarks, occlusion, parsing, passing, "
+                  "robustness, shape, temporal, verification, videos"),
     ("detector", {"peers_only": True}, "--peers-only without --peers"),
     ("detector", {"sheet": Path("sheet.png")}, "--sheet: got a value, but the protocol detector"),
     ("videos", {"sets": SETS}, "--set: got a value, but the protocol videos"),
