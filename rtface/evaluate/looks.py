@@ -15,6 +15,7 @@ from rtface.evaluate.dataset import Sample
 from rtface.evaluate.detector import Seen, boxes_of
 from rtface.evaluate.landmarks import Scored
 from rtface.evaluate.metrics import match_boxes, nme_interocular
+from rtface.evaluate.passing import Shown as Passing
 from rtface.evaluate.robustness import Shown
 from rtface.evaluate.sheets import Pixels
 from rtface.evaluate.verification import GLASSES, Judged, best_threshold
@@ -185,6 +186,28 @@ def most_moved(shown: Sequence[Shown], model: MorphableModel, folder: Path, *, s
             cells.append(sheets.labelled(np.concatenate([view.cut(picture) for picture in pictures], axis=1),
                                          f"{text}  {Path(one.sample.path).stem}"))
     sheets.write_picture(folder / "most_moved.jpg", sheets.grid(cells, columns))
+
+
+def passing_strips(shown: Sequence[Passing], model: MorphableModel, folder: Path, *, side: int = 200) -> None:
+    """A picture for each: meshes over the clean frames and, system by system, over those with an occluder. Private."""
+    with ExitStack() as stack:
+        overlays = stack.enter_context(Overlays(model)) if shown else None
+        for number, one in enumerate(shown):
+            assert overlays is not None
+            height, width = one.clean[0].shape[:2]
+            points = np.concatenate([face.points for face in one.before])
+            view = sheets.View.around(np.concatenate([points.min(axis=0), points.max(axis=0)])[None], (width, height),
+                                      side, side, REACH)
+            rows = {"clean": (one.clean, one.before), **{system: (one.pasted, faces)
+                                                         for system, faces in one.after.items()}}
+            cells = []
+            for name, (pictures, faces) in rows.items():
+                told = f" {one.moved_mm[name]:.2f} mm" if name in one.moved_mm else ""
+                for moment, picture, face in zip(one.moments, pictures, faces, strict=True):
+                    drawn = picture if face is None else overlays.over(picture, face.coefficients)
+                    cells.append(sheets.labelled(view.cut(drawn), f"{name}{told}, {moment}"))
+            name = _file_name(f"passing {number} {Path(one.sample.path).stem} {one.kind}")
+            sheets.write_picture(folder / f"{name}.jpg", sheets.grid(cells, len(one.moments)))
 
 
 def _file_name(text: str) -> str:

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from rtface.config import FitConfig, MemoryConfig, OcclusionConfig, PipelineConfig, Recipe, TrackerConfig
 from rtface.errors import InputError, MediaError
-from rtface.evaluate.dataset import Pack, Problem, SampleSet, altered
+from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet, altered
 from rtface.evaluate.displacement import Faces
 from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import MeshLandmarks
@@ -56,6 +56,8 @@ LONG_SIDE: Final = 640
 SETTLED_S: Final = 0.5
 PER_CLIP: Final = 3
 """So many kinds of occluders per clip, in turn."""
+WORST: Final = 8
+"""So many are kept to be looked at."""
 FIELDS: Final = ("shape_mm", "identity_mm", "turn_deg", "points", "leap_mm", "after_mm", "lost")
 
 
@@ -75,6 +77,23 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A clip with an occluder, to be looked at."""
+
+    sample: Sample
+    kind: str
+    moved_mm: Mapping[str, float]
+    """By system."""
+    moments: Sequence[str]
+    clean: Sequence[Pixels]
+    """At these moments; so the next ones."""
+    pasted: Sequence[Pixels]
+    before: Sequence[Seen]
+    """The last system's say on the clean frames."""
+    after: Mapping[str, Sequence[Seen | None]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Passed:
     """One occluder in one clip, and one system."""
 
@@ -88,8 +107,12 @@ class Passed:
 
 def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, kinds: Sequence[str] | None = None,
         seed: int = 0, reflect: bool = True, fit: bool = True, settings: Mapping[str, Any] | None = None,
+        look: Callable[[Sequence[Shown]], None] | None = None,
         progress: Callable[[str], None] = lambda line: None) -> Report:
-    """Every clip of the pack with :data:`PER_CLIP` of the kinds (None: all, in turn), the first one also worn."""
+    """Every clip of the pack with :data:`PER_CLIP` of the kinds (None: all, in turn), the first one also worn.
+
+    ``look`` gets the :data:`WORST` passing occluders that moved the last system's meshes most, worst first.
+    """
     kinds = tuple(kinds or KINDS)
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"passing: got {', '.join(sorted(unknown))}, expected some of {', '.join(KINDS)}")
@@ -101,7 +124,10 @@ def run(pack: Pack, engines: Mapping[str, Engine], model: MorphableModel, *, kin
     with ExitStack() as opened:
         pipelines = {system: opened.enter_context(Pipeline(config, engines=engines, model=model))
                      for system, config in configs.items()}
-        left_out = _play_all(clips, _Stage(pipelines, model), kinds, seed, passed, progress)
+        stage = _Stage(pipelines, model)
+        left_out = _play_all(clips, stage, kinds, seed, passed, progress)
+    if look is not None:
+        look(stage.shown)
     lines = [figures(system, group, name, rows) for system in SYSTEMS
              for group, name, rows in _groups([one for one in passed if one.system == system], kinds) if rows]
     return Report("passing", tables(lines), lines, [clips], {
@@ -132,7 +158,7 @@ def _play_all(clips: SampleSet, stage: _Stage, kinds: Sequence[str], seed: int, 
         for k in range(PER_CLIP):
             kind = kinds[(PER_CLIP * number + k) % len(kinds)]
             for worn in (False, True)[:2 if k == 0 else 1]:
-                rows = stage.compare(sample.path, frames, clean, kind, worn, np.array([seed, number, k]))
+                rows = stage.compare(sample, frames, clean, kind, worn, np.array([seed, number, k]))
                 passed += rows
                 progress(f"{sample.path}, {kind}{', worn' if worn else ''}: " + ", ".join(
                     f"{row.system} {row.figures['shape_mm']:.2f} mm" for row in rows))
@@ -160,6 +186,8 @@ class _Stage:
     def __init__(self, pipelines: Mapping[str, Pipeline], model: MorphableModel) -> None:
         self._pipelines, self._paster = pipelines, Paster(model)
         self._faces, self._points = Faces(model), MeshLandmarks(model)
+        self.shown: list[Shown] = []
+        """Worst first."""
 
     def play(self, system: str, frames: Iterable[Frame]) -> list[Seen | None]:
         """Where the face was measured."""
@@ -174,16 +202,26 @@ class _Stage:
         assert found.shape is not None and found.identity is not None and found.rotation is not None
         return Seen(face, found.shape, found.identity, found.rotation, self._points.project(face)[0][0])
 
-    def compare(self, clip: str, frames: Sequence[Frame], clean: Mapping[str, Sequence[Seen]], kind: str,
+    def compare(self, sample: Sample, frames: Sequence[Frame], clean: Mapping[str, Sequence[Seen]], kind: str,
                 worn: bool, seed: NDArray[np.int64]) -> list[Passed]:
         """A line per system; clean: what they say of the clip, a face in every frame."""
         span = range(len(frames)) if worn else range(len(frames) // 3, 2 * len(frames) // 3)
         pasted, coverage = self._paste(frames, next(iter(clean.values())), kind, span, seed)
-        rows = []
+        rows, after = [], {system: self.play(system, pasted) for system in clean}
         for system, before in clean.items():
-            after = self.play(system, pasted)
-            measured = _worn(frames, before, after) if worn else _passing(frames, span, before, after)
-            rows.append(Passed(system, clip, kind, worn, coverage, measured))
+            measured = (_worn(frames, before, after[system]) if worn
+                        else _passing(frames, span, before, after[system]))
+            rows.append(Passed(system, sample.path, kind, worn, coverage, measured))
+        if not worn:
+            moved = {row.system: row.figures["shape_mm"] for row in rows}
+            moments = {"before": span.start - 1, "first hidden": span.start, "middle": (span.start + span.stop) // 2,
+                       "last hidden": span.stop - 1, "after": min(span.stop + 3, len(frames) - 1)}
+            at = list(moments.values())
+            own = Shown(sample, kind, moved, tuple(moments), [frames[k].pixels for k in at],
+                        [pasted[k].pixels for k in at], [clean[rows[-1].system][k] for k in at],
+                        {system: [found[k] for k in at] for system, found in after.items()})
+            self.shown = sorted([*self.shown, own], key=lambda one: -np.nan_to_num(
+                one.moved_mm[rows[-1].system]))[:WORST]
         return rows
 
     def _paste(self, frames: Sequence[Frame], clean: Sequence[Seen], kind: str, span: range,

@@ -163,9 +163,11 @@ def _with_files(report: Report, files: Sequence[Predictions]) -> Report:
 
 def _passing(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:
     options.refuse("passing", "export_inputs", "faces", "sheet", "peer", "peers", "peers_only", "sets")
+    model, folder = MorphableModel.load(), options.sheet_all
     with Networks(options.networks, *READER, *RECIPES["mask"], engines=engines) as networks:
-        return passing.run(pack, networks.engines, MorphableModel.load(), reflect=networks.reflect, fit=networks.fit,
-                           settings={"networks": networks.describe()}, progress=progress)
+        return passing.run(pack, networks.engines, model, reflect=networks.reflect, fit=networks.fit,
+                           settings={"networks": networks.describe()}, progress=progress,
+                           look=None if folder is None else lambda shown: looks.passing_strips(shown, model, folder))
 
 
 def _robustness(pack: Pack, options: EvaluateOptions, engines: Engines, progress: Progress) -> Report:

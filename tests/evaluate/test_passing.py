@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from rtface.errors import InputError
-from rtface.evaluate import passing
+from rtface.evaluate import looks, passing
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import Pack
 from rtface.evaluate.passing import Seen, _passing, _worn
 from rtface.geometry import rotation_matrices
+from rtface.io import read_picture
 from rtface.morphable import MorphableModel
 from rtface.types import VECTOR_SIZE, Coefficients, Frame
 from tests import blobs
@@ -88,8 +89,9 @@ def test_things_are_pasted_in_the_middle_third_or_everywhere(tmp_path: Path, mod
     monkeypatch.setattr(passing._Stage, "play", lambda self, system, given: played.append(
         (system, [int(frame.pixels.astype(int).sum()) for frame in given])) or whole(self, system, given))
     lines: list[str] = []
+    shown: list[passing.Shown] = []
     report = passing.run(Pack(pack(tmp_path, 36, 12)), blobs.engines(), model, kinds=["bar", "mask"],
-                         progress=lines.append)
+                         look=shown.extend, progress=lines.append)
     clean = {system: sums for system, sums in played[:3]}
     assert list(clean) == list(passing.SYSTEMS) and len(played) == 3 * (1 + 4) + 3  # clips of 12 frames are too short
     for number, (system, sums) in enumerate(played[3:15]):
@@ -98,6 +100,12 @@ def test_things_are_pasted_in_the_middle_third_or_everywhere(tmp_path: Path, mod
         assert sums == played[3 + number // 3 * 3][1]  # every system sees the same pictures
     assert len(lines) == 4 and "bar, worn" in lines[1] and "off" in lines[0]
     assert "1 clips left out" in report.text()
+    moved = [one.moved_mm["mask"] for one in shown]
+    assert len(shown) == 3 and moved == sorted(moved, reverse=True)
+    looks.passing_strips(shown, model, tmp_path, side=60)
+    strips = sorted(tmp_path.glob("passing_*.jpg"))
+    assert len(strips) == 3 and read_picture(strips[0]).shape[1] > 5 * 60  # five moments beside each other
+    assert [(a != b).any() for a, b in zip(shown[0].clean, shown[0].pasted, strict=True)] == [0, 1, 1, 1, 0]
     by = {(r["system"], r["name"]): r for r in report.results}
     assert by["off", "all"]["pasted"] == 3 and by["mask", "worn"]["pasted"] == 1
     assert by["off", "bar"]["pasted"] == 2 and by["mask", "mask"]["pasted"] == 1
