@@ -130,7 +130,7 @@ def test_dense_crops_agree_with_one_another(folders):
         for name, points in (("right_eye", slice(36, 42)), ("left_eye", slice(42, 48))):
             if sample.visibility[points].all():
                 x, y = sample.landmarks[points].mean(axis=0).astype(int)
-                sides.append((name, {dense.PARSING[k] for k in np.unique(sample.parsing[y - 1:y + 2, x - 1:x + 2])}))
+                sides.append((name, {PARSING[k] for k in np.unique(sample.parsing[y - 1:y + 2, x - 1:x + 2])}))
         assert set(np.unique(sample.mask)) <= {0, 1} and sample.mask.any() and sample.parsing.max() < 19
         apart = np.abs(sample.crop.astype(int) - sample.clean).max(axis=0)
         differing.append((np.median(apart[sample.mask[0] == 0]), np.median(apart[sample.mask[0] == 1])))
