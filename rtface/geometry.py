@@ -39,6 +39,11 @@ def rotation_matrices(rotation: FloatArray) -> FloatArray:
     return np.stack(rows, axis=-1).reshape(-1, 3, 3)
 
 
+def wrapped_angles(angles: NDArray[Any]) -> NDArray[Any]:
+    """Radians, any shape, brought to -π..π."""
+    return np.asarray((angles + np.pi) % (2 * np.pi) - np.pi)
+
+
 def rotation_about(vector: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rotation matrix (3, 3) about a vector (3,) by its length in rad (Rodrigues' formula), float64."""
     angle = float(np.linalg.norm(vector))

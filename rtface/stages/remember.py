@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface.config import MemoryConfig
-from rtface.geometry import FloatArray, apply_affine, pose_vertices
+from rtface.geometry import FloatArray, apply_affine, pose_vertices, wrapped_angles
 from rtface.morphable import MorphableModel
 from rtface.types import EXPRESSION_SIZE, Array, Coefficients, Occlusion
 
@@ -93,7 +93,7 @@ class FaceMemory:
                 signals[row] = self._update(identifier, signals[row], covered[row], hidden[row], pts_s)
         self._states = {i: s for i, s in self._states.items() if pts_s - s.time_s <= self._config.forget_s}
         told = replace(coefficients, expression=signals[:, :EXPRESSION_SIZE].astype(np.float32),
-                       rotation=_wrapped(signals[:, EXPRESSION_SIZE:]).astype(np.float32))
+                       rotation=wrapped_angles(signals[:, EXPRESSION_SIZE:]).astype(np.float32))
         return replace(told, translation=self._kept_place(coefficients, told, visibility))
 
     def hidden(self, coefficients: Coefficients, occlusion: Occlusion) -> tuple[Doubles, Doubles]:
@@ -141,7 +141,7 @@ class FaceMemory:
         of_value, of_error = value_variance + hidden * covariance, covariance + hidden * error_variance
         whole = of_value + hidden * of_error + self._noise * covered**2 + 1e-12
         surprise = measured - state.value - hidden * error
-        surprise[EXPRESSION_SIZE:] = _wrapped(surprise[EXPRESSION_SIZE:])
+        surprise[EXPRESSION_SIZE:] = wrapped_angles(surprise[EXPRESSION_SIZE:])
         gain, error_gain = of_value / whole, of_error / whole
         value = state.value + gain * surprise
         self._states[identifier] = _State(pts_s, value, error + error_gain * surprise, value_variance - gain * of_value,
@@ -168,8 +168,3 @@ _ARRAYS: Final = ("value", "error", "value_variance", "covariance", "error_varia
 
 def _signals(action: float, angle: float) -> Doubles:
     return np.concatenate([np.full(EXPRESSION_SIZE, action), np.full(3, angle)])
-
-
-def _wrapped(angles: Doubles) -> Doubles:
-    """Radians brought to -π..π."""
-    return np.asarray((angles + math.pi) % (2 * math.pi) - math.pi)

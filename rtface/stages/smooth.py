@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from rtface.config import SmoothConfig
-from rtface.geometry import FloatArray
+from rtface.geometry import FloatArray, wrapped_angles
 from rtface.types import (
     ALBEDO_SIZE,
     EXPRESSION_SIZE,
@@ -96,7 +96,7 @@ class Smoother:
         if len(self._states) > len(ids):
             self._states = {i: s for i, s in self._states.items() if pts_s - s.time_s <= FORGET_S}
         values, person = signals.astype(np.float32), people.astype(np.float32)
-        values[:, _ROTATION] = _wrapped(values[:, _ROTATION])
+        values[:, _ROTATION] = wrapped_angles(values[:, _ROTATION])
         return Coefficients(person[:, :IDENTITY_SIZE], values[:, _EXPRESSION], person[:, IDENTITY_SIZE:],
                             values[:, _ILLUMINATION], values[:, _ROTATION], np.exp(values[:, _SCALE])[:, 0],
                             values[:, _TRANSLATION], coefficients.basis)
@@ -141,7 +141,7 @@ class Smoother:
         if elapsed_s <= 0:
             return state.values, state.speeds
         change = signal - state.values
-        change[_ROTATION] = _wrapped(change[_ROTATION])
+        change[_ROTATION] = wrapped_angles(change[_ROTATION])
         known = np.isfinite(change)
         if not known.all():
             change[~known] = 0.0
@@ -156,8 +156,3 @@ class Smoother:
 def _alpha(cutoff_hz: Array | float, elapsed_s: float) -> Array:
     """Share of the new value in a first-order low-pass."""
     return 1.0 / (1.0 + 1.0 / (2 * math.pi * elapsed_s * np.asarray(cutoff_hz)))
-
-
-def _wrapped(angles: Array) -> Array:
-    """Radians brought to -π..π."""
-    return (angles + math.pi) % (2 * math.pi) - math.pi
