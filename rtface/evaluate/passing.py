@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from rtface.config import FitConfig, MemoryConfig, OcclusionConfig, PipelineConfig, Recipe, TrackerConfig
 from rtface.errors import InputError, MediaError
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet, altered
-from rtface.evaluate.displacement import Faces
+from rtface.evaluate.displacement import Faces, Result, compare
 from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import MeshLandmarks
 from rtface.evaluate.pasting import Paster
@@ -44,7 +44,7 @@ from rtface.inference import Engine
 from rtface.io import open_source
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
-from rtface.types import Coefficients, FaceStatus, Frame, FrameResult
+from rtface.types import LANDMARKS, Coefficients, FaceStatus, Frame, FrameResult
 
 SYSTEMS: Final[Mapping[str, tuple[Recipe, bool]]] = {
     "off": ("off", False), "mask, no memory": ("mask", False), "mask": ("mask", True)}
@@ -58,6 +58,8 @@ PER_CLIP: Final = 3
 """So many kinds of occluders per clip, in turn."""
 WORST: Final = 8
 """So many are kept to be looked at."""
+NOTHING: Final = np.zeros(LANDMARKS, np.bool_)
+"""Which landmarks are hidden is not asked here."""
 FIELDS: Final = ("shape_mm", "identity_mm", "turn_deg", "points", "leap_mm", "after_mm", "lost")
 
 
@@ -268,12 +270,9 @@ def _worn(frames: Sequence[Frame], clean: Sequence[Seen], after: Sequence[Seen |
 
 def _apart(clean: Seen, after: Seen) -> dict[str, float]:
     """How far two looks at a frame lie apart."""
-    cosine = (np.trace(clean.rotation.T @ after.rotation) - 1) / 2
-    return {"shape_mm": float(np.linalg.norm(clean.shape - after.shape, axis=1).mean()),
-            "identity_mm": float(np.linalg.norm(clean.identity - after.identity, axis=1).mean()),
-            "turn_deg": float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))),
-            "points": float(np.linalg.norm(clean.points - after.points, axis=1).mean()
-                            / np.linalg.norm(clean.points[36] - clean.points[45]))}
+    one, two = (Result(seen.points, seen.shape, seen.identity, seen.rotation) for seen in (clean, after))
+    found = compare(one, two, NOTHING)
+    return {**{name: found[name] for name in ("shape_mm", "identity_mm", "turn_deg")}, "points": found["landmarks"]}
 
 
 def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
