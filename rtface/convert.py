@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from rtface.config import PipelineConfig
 from rtface.errors import InputError, MediaError, OutputError
@@ -29,7 +28,7 @@ from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
 from rtface.report import Summary, Tally
 from rtface.run import PipelineState, Run
-from rtface.stream import StageTimer
+from rtface.stream import StageTimer, one_blas_thread
 from rtface.types import Frame
 
 STATE_EVERY_S: Final = 2.0
@@ -85,8 +84,7 @@ def convert(open_at: OpenAt, out: Path, pipeline: Callable[[PipelineConfig, Morp
     meshes = options.overlay is not None or bool({"obj", "ply"} & set(options.formats))
     config = replace(config, meshes=meshes)
     with ExitStack() as stack:
-        # meshes are products of a small vector: more threads of linear algebra only spin and slow the networks down
-        stack.enter_context(threadpool_limits(1, user_api="blas"))
+        stack.enter_context(one_blas_thread())
         source = stack.enter_context(open_at(-1))
         for path in options.videos:
             if path.exists() and not (options.force or options.resume):

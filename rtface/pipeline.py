@@ -36,7 +36,7 @@ from rtface.stages.remember import FaceMemory
 from rtface.stages.smooth import Smoother
 from rtface.stages.steady import MaskSteadier
 from rtface.stages.track import FaceTracker
-from rtface.stream import StageObserver, StageTimer
+from rtface.stream import StageObserver, StageTimer, one_blas_thread
 from rtface.types import Array, FaceCrops, FaceStatus, FaceTracks, Frame, FrameResult, Occlusion
 
 NETWORKS: Final = ("detector", "landmarks", "regressor")
@@ -148,8 +148,9 @@ class Pipeline:
         """One frame, in this thread. Frames of a clip come in order; lost faces are held, never interpolated."""
         if self._running:
             raise InputError("process: got a frame while a run is going on, expected none; close the run first")
-        (result,) = self._held.push(self._measure(self._look(frame, {}, 0)))
-        return self._finish(result)
+        with one_blas_thread():
+            (result,) = self._held.push(self._measure(self._look(frame, {}, 0)))
+            return self._finish(result)
 
     def run(self, source: Iterable[Frame], *, live: bool = False, state: PipelineState | None = None,
             recent: Iterable[FrameResult] = ()) -> Run:

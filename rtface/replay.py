@@ -14,8 +14,6 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
-from threadpoolctl import threadpool_limits
-
 from rtface.convert import ConvertOptions
 from rtface.errors import InputError, MediaError, OutputError
 from rtface.exports import Format, file_sink, versions
@@ -26,6 +24,7 @@ from rtface.io.timeline import Picker, Selection
 from rtface.morphable import MorphableModel
 from rtface.report import Summary, Tally
 from rtface.stages.mesh import MeshBuilder
+from rtface.stream import one_blas_thread
 from rtface.types import Array
 
 VIDEO: Final = "video.mp4"
@@ -73,7 +72,7 @@ def replay(log: Path, out: Path, *, options: ConvertOptions | None = None,
     config = {"replay": True, "formats": sorted(options.formats), "selection": dict(options.selection),
               "overlay": str(options.overlay.resolve()) if options.overlay else None}
     with ExitStack() as stack:
-        stack.enter_context(threadpool_limits(1, user_api="blas"))
+        stack.enter_context(one_blas_thread())
         overlay = (options.overlay, Pictures(recording / VIDEO)) if options.overlay is not None else None
         frames = list(_selected(journal, options.selection))
         if not frames:

@@ -12,7 +12,16 @@ from typing import Final, Self
 from rtface.errors import InputError
 from rtface.stages.gaps import GapFiller
 from rtface.stages.track import TrackedFaces
-from rtface.stream import BoundedChannel, ChannelClosed, StageObserver, StageTimer, StageTimes, Worker, timed
+from rtface.stream import (
+    BoundedChannel,
+    ChannelClosed,
+    StageObserver,
+    StageTimer,
+    StageTimes,
+    Worker,
+    one_blas_thread,
+    timed,
+)
 from rtface.types import Array, Frame, FrameResult
 
 SOURCE_PATIENCE_S: Final = 2.0
@@ -146,14 +155,15 @@ def _measure(steps: Steps, looked: Iterable[Looked], gaps: GapFiller) -> Iterato
     """The results of all frames. What fails before ends the run after the frames that came through."""
     states: dict[int, PipelineState] = {}
     failure: Exception | None = None
-    try:
-        for one in looked:
-            measured, states[one.frame.index] = steps.measure(one)
-            for result in gaps.push(measured):
-                yield steps.finish(result), states.pop(result.frame.index)
-    except Exception as exc:  # noqa: BLE001  raised below, after the frames that still wait
-        failure = exc
-    for result in gaps.flush():
-        yield steps.finish(result), states.pop(result.frame.index)
+    with one_blas_thread():
+        try:
+            for one in looked:
+                measured, states[one.frame.index] = steps.measure(one)
+                for result in gaps.push(measured):
+                    yield steps.finish(result), states.pop(result.frame.index)
+        except Exception as exc:  # noqa: BLE001  raised below, after the frames that still wait
+            failure = exc
+        for result in gaps.flush():
+            yield steps.finish(result), states.pop(result.frame.index)
     if failure is not None:
         raise failure

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import cv2
-from threadpoolctl import threadpool_limits
 
 from rtface.bench.clips import Clips
 from rtface.bench.conditions import busy_warnings, describe_conditions
@@ -21,7 +20,7 @@ from rtface.io import SimulatedCamera
 from rtface.io.simulated_camera import Pace
 from rtface.machine import describe_machine
 from rtface.morphable import MorphableModel
-from rtface.stream import SpanRecorder, StageObserver, StageTimer
+from rtface.stream import SpanRecorder, StageObserver, StageTimer, one_blas_thread
 
 WINDOW_S: Final = 1.0
 """Length of a window of the warm-up."""
@@ -106,7 +105,7 @@ class Bench:
         self._stack.__enter__()
         self._stack.callback(cv2.setNumThreads, cv2.getNumThreads())
         cv2.setNumThreads(1)  # as in the other commands: the networks' threads and the decoder's share the cores
-        self._stack.enter_context(threadpool_limits(1, user_api="blas"))
+        self._stack.enter_context(one_blas_thread())
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from threadpoolctl import threadpool_limits
-
 from rtface.config import PipelineConfig
 from rtface.errors import InputError, OutputError, RtfaceError
 from rtface.exports import DEFAULT_FORMATS, Format
@@ -26,6 +24,7 @@ from rtface.live.streams import StreamFacts, open_streams
 from rtface.live.summary import LiveSummary
 from rtface.morphable import MorphableModel
 from rtface.pipeline import Pipeline
+from rtface.stream import one_blas_thread
 
 Say = Callable[[str], None]
 WAIT_S: Final = 0.1
@@ -77,7 +76,7 @@ def run_live(options: LiveOptions, config: PipelineConfig | None = None, *, say:
     """
     config = config or PipelineConfig()
     with ExitStack() as stack:
-        stack.enter_context(threadpool_limits(1, user_api="blas"))
+        stack.enter_context(one_blas_thread())
         stack.enter_context(_terminated_as_interrupted())
         opened = open_live_source(options.source, size=options.size, fps=options.fps, realtime=options.realtime,
                                   say=say)
