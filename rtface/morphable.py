@@ -37,6 +37,8 @@ PART_COLORS: Final[Mapping[str, tuple[float, float, float]]] = {
     "iris": (0.10, 0.06, 0.03), "pupil": (0.01, 0.01, 0.01)}
 """Plain linear RGB base colours of everything beside the face."""
 SOFT_BORDER_MM: Final = 6.0
+NOT_FACE_REGIONS: Final = ("ear", "neck", "scalp")
+"""Regions of the mesh that tell nothing of what a face does."""
 INTERIOR: Final = ("socket", "cavity", "teeth_upper", "teeth_lower", "tongue")
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
-from rtface.geometry import FloatArray, pose_vertices
-from rtface.morphable import MorphableModel
+from rtface.geometry import pose_vertices
+from rtface.morphable import NOT_FACE_REGIONS, MorphableModel
 from rtface.synth.config import OCCLUDER_KINDS
-from rtface.synth.head import NOT_FACE_REGIONS, occluder_surface
+from rtface.synth.head import occluder_surface
 from rtface.synth.occluders import MAKERS
 from rtface.synth.piece import Anchors
 from rtface.synth.render import encode_srgb, paint, place, sample_light
@@ -67,11 +67,3 @@ class Paster:
         mixed = color + (1 - alpha) * (pixels.astype(np.float32) / 255)
         return Pasted((np.clip(mixed, 0, 1) * 255 + 0.5).astype(np.uint8), cover,
                       float((cover & shown).sum() / max(int(shown.sum()), 1)))
-
-
-def hidden_landmarks(points: FloatArray, cover: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(68,) True for points (68, 2) px that lie under what was pasted."""
-    height, width = cover.shape
-    column, row = (points[:, 0].astype(int), points[:, 1].astype(int))
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    return inside & cover[row.clip(0, height - 1), column.clip(0, width - 1)]

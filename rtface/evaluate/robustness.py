@@ -5,6 +5,7 @@ picture is measured again from the same detector box. What moved is the occluder
 
 - ``landmarks``: mean shift of the network's 68 points, per cent of the eye corners' distance; hidden and seen apart.
 - ``shape``: mean distance of the mesh's vertices (identity and expression, head space) in mm, over the face.
+  ``seen mm`` and ``hidden mm``: of the vertices beside and under what was pasted.
 - ``identity``: the same of the identity alone.
 - ``turn``: angle between both head rotations in degrees.
 - ``confidence``: how much the presence falls.
@@ -29,11 +30,11 @@ from numpy.typing import NDArray
 
 from rtface.errors import InputError
 from rtface.evaluate.dataset import Pack, Pixels, Problem, Sample, SampleSet
-from rtface.evaluate.displacement import Faces, Result, compare, predicted_result
+from rtface.evaluate.displacement import Faces, Result, compare, predicted_result, under
 from rtface.evaluate.exports import Inputs
 from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import FaceReader, Measured
-from rtface.evaluate.pasting import Pasted, Paster, hidden_landmarks
+from rtface.evaluate.pasting import Pasted, Paster
 from rtface.evaluate.predictions import Predictions
 from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
 from rtface.figures.plot import Curve, Plot
@@ -74,6 +75,9 @@ class Moved:
     hidden: float
     seen: float
     shape_mm: float
+    shape_seen_mm: float
+    """Of the vertices that were not pasted over; of the others next. NaN for meshes other than the first system's."""
+    shape_hidden_mm: float
     identity_mm: float
     turn_deg: float
     presence_drop: float
@@ -180,14 +184,15 @@ class _Comparison:
         """Every system on the pasted picture; the first reader's for people to see, None where it lost the face."""
         key = f"{clean.sample.path}, {kind}"
         self.inputs.add(key, {"picture": pasted.pixels}, box_xyxy=clean.box, coverage=round(pasted.coverage, 4))
-        hidden = hidden_landmarks(clean.first.points, pasted.cover)
+        hidden = under(clean.first.points, pasted.cover)
+        covered = self.faces.covered(clean.first.coefficients, pasted.cover)
         read = {system: reader.measure(Frame(pasted.pixels, 0, 0.0), clean.box)
                 for system, reader in self.readers.items()}
         after = {**{system: self.faces.result(found) for system, found in read.items() if found is not None},
                  REGRESSOR: self._regressed(Frame(pasted.pixels, 0, 0.0), clean.first.points), **self._given(key)}
         own: Moved | None = None
         for number, system in enumerate(self.lost):
-            values = self._values(clean.results.get(system), after.get(system), hidden, system, key)
+            values = self._values(clean.results.get(system), after.get(system), (hidden, covered), system, key)
             if values is None:
                 self.lost[system] += 1
                 continue
@@ -205,12 +210,13 @@ class _Comparison:
         """What the files say of a picture."""
         return {one.name: given for one in self.files if (given := predicted_result(one, key)) is not None}
 
-    def _values(self, clean: Result | None, after: Result | None, hidden: NDArray[np.bool_], system: str,
-                key: str) -> dict[str, float] | None:
+    def _values(self, clean: Result | None, after: Result | None, below: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+                system: str, key: str) -> dict[str, float] | None:
+        """below: landmarks (68,) and vertices (V,) that were pasted over."""
         if clean is None or after is None:
             return None
         try:
-            return compare(clean, after, hidden)
+            return compare(clean, after, *below)
         except InputError as exc:
             for one in self.files:
                 if one.name == system:
@@ -285,7 +291,8 @@ def figures(system: str, group: str, name: str, rows: Sequence[Moved]) -> dict[s
     def interval(field: str) -> tuple[float, float]:
         return mean_interval(np.array([getattr(row, field) for row in rows], np.float64))
 
-    fields = ("coverage", "landmarks", "hidden", "seen", "shape_mm", "identity_mm", "turn_deg", "presence_drop")
+    fields = ("coverage", "landmarks", "hidden", "seen", "shape_mm", "shape_seen_mm", "shape_hidden_mm", "identity_mm",
+              "turn_deg", "presence_drop")
     return {"system": system, "group": group, "name": name, "pasted": len(rows),
             **{field: mean(field) for field in fields},
             **{f"{field}_95": interval(field) for field in (*SHOWN, "turn_deg", "presence_drop")}}
@@ -295,12 +302,13 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = [
         [line["name"], line["system"], line["pasted"], percent(line["coverage"], 1), percent(line["landmarks"]),
          percent_range(line["landmarks_95"], 2), percent(line["seen"]), percent(line["hidden"]),
-         _number(line["shape_mm"]), _range(line["shape_mm_95"]), _number(line["identity_mm"]),
-         _range(line["identity_mm_95"]), _number(line["turn_deg"], 1), percent(line["presence_drop"], 1)]
+         _number(line["shape_mm"]), _range(line["shape_mm_95"]), _number(line["shape_seen_mm"]),
+         _number(line["shape_hidden_mm"]), _number(line["identity_mm"]), _range(line["identity_mm_95"]),
+         _number(line["turn_deg"], 1), percent(line["presence_drop"], 1)]
         for line in lines if not line["group"].startswith("coverage of ")]
     return Table("What an occluder moves (landmarks in per cent of the eye corners' distance, mesh in mm)",
                  ("occluder", "system", "pasted", "coverage", "landmarks", "95 %", "seen", "hidden", "shape mm", "95 %",
-                  "identity mm", "95 %", "turn deg", "presence lost"), rows)
+                  "seen mm", "hidden mm", "identity mm", "95 %", "turn deg", "presence lost"), rows)
 
 
 def _number(value: float, digits: int = 2) -> str:

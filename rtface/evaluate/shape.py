@@ -49,8 +49,7 @@ from rtface.evaluate.sheets import Pixels, fit
 from rtface.evaluate.surface import Surface
 from rtface.evaluate.verification import code
 from rtface.geometry import FloatArray
-from rtface.morphable import MorphableModel
-from rtface.synth.head import NOT_FACE_REGIONS
+from rtface.morphable import NOT_FACE_REGIONS, MorphableModel
 from rtface.types import Coefficients, Frame
 
 SETS: Final = ("james", SYNTHETIC)

@@ -9,8 +9,7 @@ import numpy as np
 from rtface.evaluate.metrics import Doubles
 from rtface.evaluate.networks import MeshLandmarks
 from rtface.geometry import FloatArray
-from rtface.morphable import MorphableModel
-from rtface.synth.head import NOT_FACE_REGIONS
+from rtface.morphable import NOT_FACE_REGIONS, MorphableModel
 from rtface.types import EXPRESSION_SIZE, IDENTITY_SIZE, Coefficients
 
 CHUNK: Final = 64

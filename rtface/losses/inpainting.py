@@ -9,14 +9,26 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def adversarial_discriminator(real: Tensor, fake: Tensor) -> Tensor:
-    """−(E log D(real) + E log[1 − D(fake)]) from logits, for the discriminator (contour paper, eqs 1 and 4)."""
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+def adversarial_discriminator(real: Tensor, fake: Tensor, hole: Tensor | None = None) -> Tensor:
+    """−(E log D(real) + E log[1 − D(fake)]) from logits, for the discriminator (contour paper, eqs 1 and 4).
+
+    real, fake (N, 1, h, w), of patches. hole (N, 1, H, W), 1 = drawn: the second mean is over patches that show what
+    was drawn, for elsewhere a completed picture is a real one (after Suvorov et al., WACV 2022, who mask alike).
+    """
+    return F.softplus(-real).mean() + _over_hole(F.softplus(fake), hole)
 
 
-def adversarial_generator(fake: Tensor) -> Tensor:
-    """−E log D(fake) from logits: the non-saturating form of the same game (Goodfellow et al., 2014)."""
-    return F.softplus(-fake).mean()
+def adversarial_generator(fake: Tensor, hole: Tensor | None = None) -> Tensor:
+    """−E log D(fake) from logits: the non-saturating form of the same game (Goodfellow et al., 2014); hole as above."""
+    return _over_hole(F.softplus(-fake), hole)
+
+
+def _over_hole(values: Tensor, hole: Tensor | None) -> Tensor:
+    """Mean of patches' values (N, 1, h, w); with a hole (N, 1, H, W) of those of which it takes half or more."""
+    if hole is None:
+        return values.mean()
+    shown = (F.adaptive_avg_pool2d(hole, (values.shape[-2], values.shape[-1])) >= 0.5).to(values.dtype)
+    return (values * shown).sum() / shown.sum().clamp(min=1)
 
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:

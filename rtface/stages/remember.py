@@ -26,11 +26,9 @@ from numpy.typing import NDArray
 
 from rtface.config import MemoryConfig
 from rtface.geometry import FloatArray, apply_affine, pose_vertices, wrapped_angles
-from rtface.morphable import MorphableModel
+from rtface.morphable import NOT_FACE_REGIONS, MorphableModel
 from rtface.types import EXPRESSION_SIZE, Array, Coefficients, Occlusion
 
-NOT_FACE: Final = ("ear", "neck", "scalp")
-"""Regions that tell nothing of an action."""
 POINTS: Final = 400
 """About so many vertices are looked up in the mask."""
 LEAST_S: Final = 1e-3
@@ -55,7 +53,7 @@ class FaceMemory:
 
     def __init__(self, model: MorphableModel, config: MemoryConfig | None = None) -> None:
         self._config = config = config or MemoryConfig()
-        face = np.flatnonzero(~model.region_mask(*NOT_FACE))
+        face = np.flatnonzero(~model.region_mask(*NOT_FACE_REGIONS))
         self._rows = face[::max(1, len(face) // POINTS)]
         moved = np.square(model.expression_basis[self._rows]).sum(axis=1, dtype=np.float64)
         total = moved.sum(axis=0)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtface import ops
-from rtface.morphable import MorphableModel, Part
+from rtface.morphable import NOT_FACE_REGIONS, MorphableModel, Part
 from rtface.synth.attire import buns, collar
 from rtface.synth.hair import clear_of, ellipsoid_around, grow
 from rtface.synth.people import Person
@@ -27,8 +27,6 @@ SCALP: Final = 4
 CLOTHES: Final = 5
 HAIR: Final = 6
 OCCLUDER: Final = 10
-
-NOT_FACE_REGIONS: Final = ("ear", "neck", "scalp")
 
 
 class HeadBuilder:

@@ -30,11 +30,11 @@ class Game:
         """Whether it takes part in this step."""
         return step >= self.start
 
-    def learn(self, real: Tensor, fake: Tensor, rate: float) -> Tensor:
-        """One step of the discriminator; returns its loss."""
+    def learn(self, real: Tensor, fake: Tensor, rate: float, hole: Tensor | None = None) -> Tensor:
+        """One step of the discriminator; returns its loss. hole: see :func:`.inpainting.adversarial_discriminator`."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.ratio
-        loss = adversarial_discriminator(self.net(real)[0], self.net(fake.detach())[0])
+        loss = adversarial_discriminator(self.net(real)[0], self.net(fake.detach())[0], hole)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parallel.average_gradients(self.net.parameters())

@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--style", type=float, help="its weight, λ5. Default: 250 with --vgg19, else 2")
     parser.add_argument("--perceptual", type=float, default=0.05, help="weight of the features' difference")
     parser.add_argument("--drawn", type=float, default=0.0,
-                        help="share of crops whose contours the shipped networks draw, as at run time")
+                        help="share of crops whose contours the shipped networks draw, as at run time; at 1, shards "
+                             "need not be dense")
     parser.add_argument("--from-clean", action="store_true", help="cut holes into the clean twins")
     parser.add_argument("--variation", type=float, default=0.0, help="weight of total variation (landmark paper: 0.1)")
     add_options(parser, start=4000)
@@ -75,7 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
         judge.load_state_dict(common.load_checkpoint(options.features or options.encoder)["ema"])
         extract = TrunkFeatures(judge).to(device)
     opened = contextlib.ExitStack()
-    samples = opened.enter_context(dense_batches(session, net.config.size, from_clean=options.from_clean))
+    samples = opened.enter_context(dense_batches(session, net.config.size, from_clean=options.from_clean,
+                                                 lines=options.drawn < 1))
     chain = TorchDeoccluder(device) if options.drawn else None
     for batch in session.scheduled(samples):
         crop, clean = as_input(batch.crop, device), as_input(batch.clean, device)
@@ -101,8 +103,9 @@ def main(arguments: list[str] | None = None) -> None:
             loss = loss + options.variation * values["variation"]
         if game.on(session.step):
             values["discriminator"] = game.learn(torch.cat([clean, contour], dim=1),
-                                                 torch.cat([filled, contour], dim=1), session.rate)
-            values["generator"] = inpainting.adversarial_generator(game.net(torch.cat([filled, contour], dim=1))[0])
+                                                 torch.cat([filled, contour], dim=1), session.rate, mask)
+            values["generator"] = inpainting.adversarial_generator(game.net(torch.cat([filled, contour], dim=1))[0],
+                                                                   mask)
             loss = loss + options.adversarial * values["generator"]
         session.update(loss, values)
     opened.close()

@@ -42,17 +42,19 @@ class DenseStream(ShardStream):
     """Holes are the factory's occluders, grown by a few pixels as at run time, or drawn at random.
 
     fixed_holes: leave the factory's masks as they are (for parsing). from_clean: the clean twin is also the picture
-    that the hole is cut into; then no shadow of the occluder lies around it.
+    that the hole is cut into; then no shadow of the occluder lies around it. lines: whether contours and classes are
+    needed; without, both are 0 and shards need not be dense.
     """
 
     def __init__(self, paths: list[Path], seed: int, size: int, *, fixed_holes: bool = False,
-                 from_clean: bool = False) -> None:
+                 from_clean: bool = False, lines: bool = True) -> None:
         super().__init__(paths, seed)
-        self.size, self.fixed_holes, self.from_clean = size, fixed_holes, from_clean
-        needed = {"clean", "contour", "parsing"} - load_shard(paths[0]).arrays.keys()
+        self.size, self.fixed_holes, self.from_clean, self.lines = size, fixed_holes, from_clean, lines
+        needed = {"clean", "contour", "parsing"} if lines else {"clean"}
+        needed -= load_shard(paths[0]).arrays.keys()
         if needed:
             raise InputError(f"--data: got shards without {', '.join(sorted(needed))} in {paths[0].parent}, expected "
-                             f"dense ones; write them with `rtface synth write DIR --clean --dense`")
+                             f"some with them; write them with `rtface synth write DIR --clean{' --dense' * lines}`")
 
     def sample(self, rng: np.random.Generator, shard: Shard, index: int) -> DenseSample:
         seen = "clean" if self.from_clean else "pixels"
@@ -66,8 +68,9 @@ class DenseStream(ShardStream):
                                              flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
         clean = crop if self.from_clean else cut("clean", cv2.INTER_LINEAR)
-        contour = cut("contour", cv2.INTER_LINEAR)
-        classes, parsing = cut("mask", cv2.INTER_NEAREST), cut("parsing", cv2.INTER_NEAREST)
+        classes = cut("mask", cv2.INTER_NEAREST)
+        contour, parsing = ((cut("contour", cv2.INTER_LINEAR), cut("parsing", cv2.INTER_NEAREST)) if self.lines
+                            else (np.zeros_like(classes), np.zeros_like(classes)))
         mask = np.asarray(classes == OCCLUDER, np.uint8)
         if not self.fixed_holes:
             mask = hole(rng, mask)

@@ -206,9 +206,9 @@ class Drawn:
 
 
 @contextmanager
-def dense_batches(session: Session, size: int, *, fixed_holes: bool = False,
-                  from_clean: bool = False) -> Iterator[Iterator[Any]]:
-    """Endless batches of :class:`DenseSample` for a session: drawn with ``--draw``, else read from dense shards.
+def dense_batches(session: Session, size: int, *, fixed_holes: bool = False, from_clean: bool = False,
+                  lines: bool = True) -> Iterator[Iterator[Any]]:
+    """Endless batches of :class:`DenseSample` for a session: drawn with ``--draw``, else read from shards.
 
     size: of the crops, px; for the rest see :class:`rtface.train.dense.DenseStream`.
     """
@@ -219,7 +219,7 @@ def dense_batches(session: Session, size: int, *, fixed_holes: bool = False,
             yield drawn.dense(fixed_holes=fixed_holes, from_clean=from_clean)
     else:
         stream = DenseStream(find_shards(options.data, "faces"), session.seed, size, fixed_holes=fixed_holes,
-                             from_clean=from_clean)
+                             from_clean=from_clean, lines=lines)
         yield batches(stream, options.batch, options.workers)
 
 

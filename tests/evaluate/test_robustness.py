@@ -10,9 +10,9 @@ from rtface.errors import InputError
 from rtface.evaluate import robustness as rob
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import Pack
-from rtface.evaluate.displacement import Faces, Result, compare
+from rtface.evaluate.displacement import Faces, Result, compare, under
 from rtface.evaluate.networks import Measured, face_reader
-from rtface.evaluate.pasting import Paster, hidden_landmarks
+from rtface.evaluate.pasting import Paster
 from rtface.evaluate.protocols import SYSTEMS
 from rtface.geometry import pose_vertices
 from rtface.inference import FakeEngine
@@ -40,7 +40,7 @@ def test_things_are_pasted_where_they_are_worn(model: MorphableModel, kind: str,
     coefficients = face()
     pasted = Paster(model).paste(np.random.default_rng(1), picture, coefficients, kind)
     placed = pose_vertices(model.mean[None], coefficients.rotation, coefficients.scale, coefficients.translation)
-    hidden = hidden_landmarks(placed[0, model.landmarks68, :2], pasted.cover)
+    hidden = under(placed[0, model.landmarks68, :2], pasted.cover)
     assert hidden[where].mean() > 0.8 and 0.1 < pasted.coverage < 0.8
     other = slice(36, 48) if kind == "mask" else slice(55, 60)
     assert not hidden[other].any()  # a mask leaves the eyes free, a headset the lower lip
@@ -61,14 +61,16 @@ def test_arms_of_spectacles_go_behind_the_head(model: MorphableModel) -> None:
 def test_points_beyond_the_picture_are_not_hidden() -> None:
     cover = np.ones((10, 10), np.bool_)
     points = np.array([[5.0, 5.0], [-3.0, 5.0], [5.0, 11.0]])
-    assert hidden_landmarks(points, cover).tolist() == [True, False, False]
+    assert under(points, cover).tolist() == [True, False, False]
 
 
 def test_nothing_moves_between_equal_results(model: MorphableModel) -> None:
     points = np.random.default_rng(0).normal(size=(68, 2)).astype(np.float32)
     result, hidden = Faces(model).result, np.arange(68) < 10
     one = result(Measured(points, 0.9, face()))
-    same = compare(one, one, hidden)
+    assert one.shape is not None
+    below = np.arange(len(one.shape)) % 3 == 0
+    same = compare(one, one, hidden, below)
     assert all(abs(value) < 0.03 for value in same.values())
     other = face()
     other.identity[0, 0] = 2.0
@@ -80,10 +82,26 @@ def test_nothing_moves_between_equal_results(model: MorphableModel) -> None:
     assert figures["turn_deg"] == pytest.approx(10, abs=0.05) and figures["presence_drop"] == pytest.approx(0.4)
     assert figures["shape_mm"] == pytest.approx(figures["identity_mm"]) and figures["identity_mm"] > 0.2
     assert np.isnan(compare(one, two, np.zeros(68, bool))["hidden"])
+    lower = one._replace(shape=one.shape + below[:, None] * [0, 3, 0])
+    split = compare(one, lower, hidden, below)
+    assert split["shape_hidden_mm"] == pytest.approx(3) and split["shape_seen_mm"] == 0
+    assert split["shape_mm"] == pytest.approx(3 * below.mean())
+    for unknown in (None, np.ones(7, np.bool_)):  # meshes of which nobody knows where they were pasted over
+        assert np.isnan(compare(one, lower, hidden, unknown)["shape_seen_mm"])
+
     little = compare(Result(points, None, None, None), Result(points, np.zeros((5, 3)), None, np.eye(3)), hidden)
     assert little["landmarks"] == 0 and all(np.isnan(little[name]) for name in ("shape_mm", "identity_mm", "turn_deg"))
     with pytest.raises(InputError, match="expected the same vertices"):
         compare(Result(None, np.zeros((4, 3)), None, None), Result(None, np.zeros((5, 3)), None, None), hidden)
+
+
+def test_vertices_lie_under_what_covers_their_pixels(model: MorphableModel) -> None:
+    faces, one = Faces(model), face()
+    cover = np.zeros((200, 200), np.bool_)
+    cover[100:] = True  # the lower half of the picture; the face's middle is at 100
+    shape = faces.of_coefficients(one).shape
+    assert shape is not None
+    assert np.array_equal(faces.covered(one, cover), 0.9 * shape[:, 1] >= 0)
 
 
 def test_the_protocol_pastes_every_kind_on_every_face(tmp_path: Path) -> None:
@@ -143,7 +161,7 @@ def test_systems_are_compared_with_their_own_clean_result(tmp_path: Path, model:
 
 def test_the_worst_pictures_are_few_of_each_kind() -> None:
     def shown(kind: str, shape_mm: float) -> rob.Shown:
-        moved = rob.Moved("off", "a", kind, 0.3, 0, 0, 0, shape_mm, 0, 0, 0)
+        moved = rob.Moved("off", "a", kind, 0.3, 0, 0, 0, shape_mm, 0, 0, 0, 0, 0)
         return rob.Shown(moved, None, None, None, None, None)  # type: ignore[arg-type]
 
     kept = rob.keep_worst([shown("hand", k) for k in range(20)] + [shown(f"thing {k}", -k) for k in range(15)])
@@ -151,7 +169,7 @@ def test_the_worst_pictures_are_few_of_each_kind() -> None:
 
 
 def test_nearly_covered_faces_are_in_the_last_bin() -> None:
-    rows = [rob.Moved("off", "a", "mask", share, 0, 0, 0, 1, 0, 0, 0) for share in (0.0, 0.1, 0.59, 0.6, 1.0)]
+    rows = [rob.Moved("off", "a", "mask", share, 0, 0, 0, 1, 1, 1, 0, 0, 0) for share in (0.0, 0.1, 0.59, 0.6, 1.0)]
     counts = {name: len(found) for group, name, found in rob._groups(rows, ("mask",)) if group == "coverage"}
     assert counts == {"0..10 %": 1, "10..20 %": 1, "20..30 %": 0, "30..40 %": 0, "40..50 %": 0, "50..60 %": 1,
                       "60..100 %": 2}

@@ -15,6 +15,19 @@ def test_the_discriminators_loss_is_that_of_the_paper():
     assert float(ip.adversarial_generator(fake)) == pytest.approx(-math.log(1 / (1 + math.exp(1))), rel=1e-6)
 
 
+def test_patches_that_show_nothing_drawn_are_no_fakes():
+    real, fake = torch.full((1, 1, 2, 2), 2.0), torch.tensor([[[[-1.0, 5.0], [5.0, 3.0]]]])
+    hole = torch.zeros(1, 1, 8, 8)
+    hole[..., :4, :4] = 1
+    hole[..., 4:, 4:6] = 1  # half of the last patch
+    hole[..., 4:, :1] = 1  # a quarter of the third
+    alone = fake[0, 0, [0, 1], [0, 1]]
+    for losses in (lambda f, h: ip.adversarial_discriminator(real, f, h), ip.adversarial_generator):
+        assert float(losses(fake, hole)) == pytest.approx(float(losses(alone, None)), rel=1e-6)
+        assert float(losses(fake, torch.ones_like(hole))) == pytest.approx(float(losses(fake, None)), rel=1e-6)
+    assert float(ip.adversarial_generator(fake, torch.zeros_like(hole))) == 0
+
+
 def test_hole_l1_counts_hidden_pixels_alone():
     drawn, truth = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
     drawn[..., 0, 0] = 0.25

@@ -149,8 +149,21 @@ def test_classes_change_sides_in_a_mirror():
 
 
 def test_shards_without_dense_labels_are_refused(folders):
-    with pytest.raises(InputError, match="got shards without clean, contour, parsing"):
-        dense.DenseStream(data.find_shards(folders / "faces", "faces"), 0, 96)
+    faces = data.find_shards(folders / "faces", "faces")
+    with pytest.raises(InputError, match="got shards without clean, contour, parsing in .*--clean --dense`"):
+        dense.DenseStream(faces, 0, 96)
+    with pytest.raises(InputError, match="got shards without clean in .*--clean`"):
+        dense.DenseStream(faces, 0, 96, lines=False)
+
+
+def test_without_lines_crops_are_the_same_and_labels_are_empty(folders):
+    """For contours that the shipped networks draw; the twins of pairs are then enough."""
+    paths = data.find_shards(folders / "dense", "faces")
+    whole, bare = (next(iter(dense.DenseStream(paths, 3, 96, lines=lines))) for lines in (True, False))
+    for name in ("crop", "clean", "mask", "landmarks", "visibility"):
+        assert np.array_equal(getattr(bare, name), getattr(whole, name))
+    assert bare.contour.shape == (1, 96, 96) and bare.parsing.shape == (96, 96)
+    assert not bare.contour.any() and not bare.parsing.any() and whole.contour.any()
 
 
 def test_export_writes_weights_with_their_recipe(folders, tmp_path):
