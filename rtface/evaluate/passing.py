@@ -9,7 +9,7 @@ runs again. What differs between both runs of a system is the occluder's doing: 
 - ``points``: the mesh's 68 points in the picture, per cent of the outer eye corners' distance.
 - ``leap``: how far the mesh leaps, beyond its own movement, in the frame in which the occluder appears, mm.
 - ``after``: ``shape`` over the half second after the occluder went.
-- ``lost``: share of the hidden frames in which the face was not measured.
+- ``lost``: share of the hidden frames in which the face was not measured, or another one was.
 
 ``worn``: the occluder is there from the first frame to the last one, so nobody knows the face without it; ``shape``
 from half a second on, and ``lively``: the slope of the actions' movements under it over those without it, 1 if none
@@ -39,7 +39,7 @@ from rtface.evaluate.networks import MeshLandmarks
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.report import Cell, Report, Table, percent
 from rtface.evaluate.robustness import BINS, KINDS
-from rtface.geometry import FloatArray
+from rtface.geometry import FloatArray, box_iou, boxes_from_landmarks
 from rtface.inference import Engine
 from rtface.io import open_source
 from rtface.morphable import MorphableModel
@@ -54,6 +54,8 @@ LEAST_FRAMES: Final = 30
 LONG_SIDE: Final = 640
 """px; larger frames are scaled down."""
 SETTLED_S: Final = 0.5
+SAME: Final = 0.3
+"""Faces whose boxes share less (intersection over union) are two faces."""
 PER_CLIP: Final = 3
 """So many kinds of occluders per clip, in turn."""
 WORST: Final = 8
@@ -209,7 +211,7 @@ class _Stage:
         """A line per system; clean: what they say of the clip, a face in every frame."""
         span = range(len(frames)) if worn else range(len(frames) // 3, 2 * len(frames) // 3)
         pasted, coverage = self._paste(frames, next(iter(clean.values())), kind, span, seed)
-        rows, after = [], {system: self.play(system, pasted) for system in clean}
+        rows, after = [], {system: same_face(before, self.play(system, pasted)) for system, before in clean.items()}
         for system, before in clean.items():
             measured = (_worn(frames, before, after[system]) if worn
                         else _passing(frames, span, before, after[system]))
@@ -237,6 +239,16 @@ class _Stage:
             out[k] = Frame(done.pixels, frame.index, frame.pts_s)
             covered.append(done.coverage)
         return out, float(np.mean(covered))
+
+
+def same_face(clean: Sequence[Seen], found: Sequence[Seen | None]) -> list[Seen | None]:
+    """What was found frame by frame, without faces that lie elsewhere than those of the clip without an occluder.
+
+    Where the one face that is followed is hidden, another one may be in the picture.
+    """
+    return [two if two is not None and float(box_iou(*(boxes_from_landmarks(seen.points[None])
+                                                       for seen in (one, two)))[0, 0]) >= SAME else None
+            for one, two in zip(clean, found, strict=True)]
 
 
 def _passing(frames: Sequence[Frame], span: range, clean: Sequence[Seen],

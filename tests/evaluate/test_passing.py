@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from rtface.errors import InputError
 from rtface.evaluate import looks, passing
 from rtface.evaluate.commands import EvaluateOptions, evaluate
 from rtface.evaluate.dataset import Pack
-from rtface.evaluate.passing import Seen, _passing, _worn
+from rtface.evaluate.passing import Seen, _passing, _worn, same_face
 from rtface.geometry import rotation_matrices
 from rtface.io import read_picture
 from rtface.morphable import MorphableModel
@@ -49,6 +50,13 @@ def seen(shift_mm: float = 0.0, turn: float = 0.0, jaw: float = 0.0, px: float =
 
 def frames(count: int) -> list[Frame]:
     return [Frame(np.zeros((8, 8, 3), np.uint8), k, k / FPS) for k in range(count)]
+
+
+def test_another_face_is_not_the_same_one_moved() -> None:
+    grid = np.stack(np.meshgrid(np.linspace(0, 90, 17), np.linspace(0, 110, 4)), axis=-1).reshape(68, 2)
+    clean, near, beside = (replace(seen(), points=(grid + [x, 0]).astype(np.float32)) for x in (0, 20, 150))
+    found = same_face([clean] * 3, [near, None, beside])
+    assert found[0] is near and found[1:] == [None, None]
 
 
 def test_figures_of_what_passes() -> None:
