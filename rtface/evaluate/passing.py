@@ -37,7 +37,7 @@ from rtface.evaluate.displacement import Faces, Result, compare
 from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import MeshLandmarks
 from rtface.evaluate.pasting import Paster
-from rtface.evaluate.report import Cell, Report, Table, percent
+from rtface.evaluate.report import Cell, Report, Table, amount, percent
 from rtface.evaluate.robustness import BINS, KINDS
 from rtface.geometry import FloatArray, box_iou, boxes_from_landmarks
 from rtface.inference import Engine
@@ -319,18 +319,14 @@ def tables(lines: Sequence[Mapping[str, Any]]) -> list[Table]:
     heads = ("occluder", "system", "clips", "coverage", "shape mm", "95 %", "identity mm", "turn deg", "points")
     return [Table("While something passes before a face (points in per cent of the eye corners' distance)",
                   (*heads, "leap mm", "after mm", "lost"),
-                  [[*_cells(line), _number(line["leap_mm"]), _number(line["after_mm"]), percent(line["lost"], 1)]
+                  [[*_cells(line), amount(line["leap_mm"]), amount(line["after_mm"]), percent(line["lost"], 1)]
                    for line in lines if line["group"] != "worn"]),
             Table("The same from the first frame to the last one", (*heads, "lively", "lost"),
-                  [[*_cells(line), _number(line["lively"]), percent(line["lost"], 1)]
+                  [[*_cells(line), amount(line["lively"]), percent(line["lost"], 1)]
                    for line in lines if line["group"] == "worn"])]
 
 
 def _cells(line: Mapping[str, Any]) -> list[Cell]:
-    return [line["name"], line["system"], line["pasted"], percent(line["coverage"], 1), _number(line["shape_mm"]),
-            "{:.2f}..{:.2f}".format(*line["shape_mm_95"]), _number(line["identity_mm"]), _number(line["turn_deg"], 1),
+    return [line["name"], line["system"], line["pasted"], percent(line["coverage"], 1), amount(line["shape_mm"]),
+            "{:.2f}..{:.2f}".format(*line["shape_mm_95"]), amount(line["identity_mm"]), amount(line["turn_deg"], 1),
             percent(line["points"])]
-
-
-def _number(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "-"

@@ -69,6 +69,16 @@ def percent_range(interval: tuple[float, float], digits: int = 1) -> str:
     return f"{percent(interval[0], digits)}..{percent(interval[1], digits)}" if math.isfinite(sum(interval)) else "-"
 
 
+def amount(value: float, digits: int = 2) -> str:
+    """1.234 → "1.23"; "-" for NaN or infinity."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+
+
+def amount_range(interval: tuple[float, float]) -> str:
+    """(1.2, 1.345) → "1.20..1.34"; "-" as above."""
+    return "{:.2f}..{:.2f}".format(*interval) if math.isfinite(sum(interval)) else "-"
+
+
 def describe_network(spec: EngineSpec, backend: str) -> dict[str, Any]:
     """Which weights a figure belongs to."""
     return {"profile": spec.profile, "sha256": spec.sha256[:16], "backend": backend}

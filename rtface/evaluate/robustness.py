@@ -36,7 +36,7 @@ from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import FaceReader, Measured
 from rtface.evaluate.pasting import Pasted, Paster
 from rtface.evaluate.predictions import Predictions
-from rtface.evaluate.report import Cell, Report, Table, percent, percent_range
+from rtface.evaluate.report import Cell, Report, Table, amount, amount_range, percent, percent_range
 from rtface.figures.plot import Curve, Plot
 from rtface.geometry import FloatArray, boxes_from_landmarks
 from rtface.morphable import MorphableModel
@@ -302,18 +302,10 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = [
         [line["name"], line["system"], line["pasted"], percent(line["coverage"], 1), percent(line["landmarks"]),
          percent_range(line["landmarks_95"], 2), percent(line["seen"]), percent(line["hidden"]),
-         _number(line["shape_mm"]), _range(line["shape_mm_95"]), _number(line["shape_seen_mm"]),
-         _number(line["shape_hidden_mm"]), _number(line["identity_mm"]), _range(line["identity_mm_95"]),
-         _number(line["turn_deg"], 1), percent(line["presence_drop"], 1)]
+         amount(line["shape_mm"]), amount_range(line["shape_mm_95"]), amount(line["shape_seen_mm"]),
+         amount(line["shape_hidden_mm"]), amount(line["identity_mm"]), amount_range(line["identity_mm_95"]),
+         amount(line["turn_deg"], 1), percent(line["presence_drop"], 1)]
         for line in lines if not line["group"].startswith("coverage of ")]
     return Table("What an occluder moves (landmarks in per cent of the eye corners' distance, mesh in mm)",
                  ("occluder", "system", "pasted", "coverage", "landmarks", "95 %", "seen", "hidden", "shape mm", "95 %",
                   "seen mm", "hidden mm", "identity mm", "95 %", "turn deg", "presence lost"), rows)
-
-
-def _number(value: float, digits: int = 2) -> str:
-    return f"{value:.{digits}f}" if np.isfinite(value) else "-"
-
-
-def _range(interval: tuple[float, float]) -> str:
-    return "{:.2f}..{:.2f}".format(*interval) if np.isfinite(sum(interval)) else "-"

@@ -41,7 +41,7 @@ from rtface.evaluate.networks import FaceReader
 from rtface.evaluate.pasting import Paster
 from rtface.evaluate.peer_meshes import predicted_mesh
 from rtface.evaluate.predictions import Predictions
-from rtface.evaluate.report import Cell, Report, Table
+from rtface.evaluate.report import Cell, Report, Table, amount, amount_range
 from rtface.evaluate.scans import REGIONS, SEVEN, Doubles, Scan, Templates
 from rtface.evaluate.shape_cases import PEOPLE, SYNTHETIC, Case, people_cases, scan_cases
 from rtface.evaluate.shape_layouts import LAYOUTS
@@ -273,23 +273,15 @@ def verdict(interval: tuple[float, float]) -> str:
     return "nearer than the mean face" if low > 0 else "worse than the mean face" if high < 0 else "no difference seen"
 
 
-def _mm(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "-"
-
-
-def _range(interval: tuple[float, float]) -> str:
-    return "{:.2f}..{:.2f}".format(*interval) if np.isfinite(sum(interval)) else "-"
-
-
 def _start(line: Mapping[str, Any]) -> list[Cell]:
     return [line["set"], line["group"], "glasses" if line["glasses"] else "none", line["system"]]
 
 
 def _face_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = [
-        [*_start(line), line["pictures"], line["found"], _mm(line["median"]), _range(line["median_95"]),
-         _mm(line["mean"]), _mm(line["sd"]), _mm(line["p90"]), _range(line["p90_95"]), _mm(line["anchored"]),
-         _mm(line["metric"])] for line in lines]
+        [*_start(line), line["pictures"], line["found"], amount(line["median"]), amount_range(line["median_95"]),
+         amount(line["mean"]), amount(line["sd"]), amount(line["p90"]), amount_range(line["p90_95"]),
+         amount(line["anchored"]), amount(line["metric"])] for line in lines]
     return Table("Scan to mesh, mm (ICP with scale; anchored: median by landmarks alone; in mm: median without scale)",
                  ("set", "view", "pasted", "system", "pictures", "found", "median", "95 %", "mean", "sd", "90 %",
                   "95 % of it", "anchored", "in mm"), rows)
@@ -297,7 +289,7 @@ def _face_table(lines: Sequence[Mapping[str, Any]]) -> Table:
 
 def _region_table(lines: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[Cell]] = [
-        [*_start(line), *(cell for name in REGIONS for cell in (_mm(line[name]), _range(line[f"{name}_95"])))]
+        [*_start(line), *(cell for name in REGIONS for cell in (amount(line[name]), amount_range(line[f"{name}_95"])))]
         for line in lines if line["group"] == "all"]
     return Table("Scan to mesh by region, mean in mm, each region aligned on its own",
                  ("set", "view", "pasted", "system", *(c for name in REGIONS for c in (name, "95 %"))), rows)
@@ -310,7 +302,7 @@ def _knowledge_table(lines: Sequence[Mapping[str, Any]]) -> Table:
             if line["system"] != SYSTEMS[1] and np.isfinite(line[measure]) and line["group"] == "all":
                 interval = line[f"{measure}_gain_95"]
                 rows.append([line["set"], "glasses" if line["glasses"] else "none", title, line["system"],
-                             _mm(line[measure]), _mm(line[measure] + line[f"{measure}_gain"]),
-                             _mm(line[f"{measure}_gain"]), _range(interval), verdict(interval)])
+                             amount(line[measure]), amount(line[measure] + line[f"{measure}_gain"]),
+                             amount(line[f"{measure}_gain"]), amount_range(interval), verdict(interval)])
     return Table("Against the mean face, mm (identity: corresponding vertices without expression)",
                  ("set", "pasted", "figure", "system", "error", "mean face", "nearer by", "95 %", "verdict"), rows)
