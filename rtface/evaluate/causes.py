@@ -9,6 +9,8 @@ As in ``robustness`` an occluder is pasted on a clean face, here at 20 to 50 % c
 - with de-occlusion as users get it (``own mask``), from the completed crop however little is hidden (``own mask,
   completed``), the same with the pasted area as mask (``true mask``), and with the clean picture's landmarks as well
   (``true mask and points``): what a perfect mask, and perfect points, would give;
+- told the mask, from the crop that the clean picture's landmarks place, and fitted to those of them that are not
+  pasted over (``true crop and seen points``): what can be seen is found without an error, and nothing more is known;
 - from the clean picture, at the crop that the hidden face's landmarks place (``clean crop, moved``): what the crop's
   place alone costs.
 """
@@ -26,7 +28,7 @@ import numpy as np
 
 from rtface.config import OcclusionConfig
 from rtface.evaluate.dataset import Pack
-from rtface.evaluate.displacement import Faces, compare
+from rtface.evaluate.displacement import Faces, compare, under
 from rtface.evaluate.metrics import mean_interval
 from rtface.evaluate.networks import Measured, NetworkOptions, Networks, face_reader
 from rtface.evaluate.pasting import Paster
@@ -42,6 +44,7 @@ from rtface.stages.structure import Structurer, hole
 from rtface.types import Array, Completion, FaceCrops, Frame, Occlusion
 
 COVERAGE: Final = (0.2, 0.5)
+TRUE_SEEN: Final = "true crop and seen points"
 NO_POINT: Final = np.zeros(68, np.bool_)
 
 
@@ -80,17 +83,23 @@ def measure(pack: Pack, set_name: str, networks: Networks, model: MorphableModel
             own, completion = chain.apply(small, points)
             assert own is not None
             truth = replace(own, mask=cover[None, None].astype(np.float32))
+            placed = replace(face.tracks, landmarks=true_points)
+            at_truth = crop_faces(hidden, placed, reader.regressor.size)
+            there, _ = chain.apply(same_faces(hidden, placed, at_truth, chain.size), true_points)
             seen: dict[str, tuple[FaceCrops, Occlusion | None]] = {
                 "hidden": (crops, None), "hidden, told": (crops, own),
                 "own mask": (chain.regressed(crops, own, completion), own),
                 "own mask, completed": (completed(crops, completion), own),
                 "true mask": (completed(crops, complete(small, mask, points)), truth),
                 "true mask and points": (completed(crops, complete(small, mask, true_points)), truth),
+                TRUE_SEEN: (at_truth, there),
                 "clean crop, moved": (crop_faces(frame, face.tracks, reader.regressor.size), None)}
             for name, (one, occlusion) in seen.items():
                 told, shown = points, seen_points(face.visibility, points, occlusion)
                 if name == "true mask and points":
                     told, shown = true_points, np.ones_like(shown)
+                elif name == TRUE_SEEN:
+                    told, shown = true_points, np.where(under(clean.points, pasted.cover), 0, np.ones_like(shown))
                 after = Measured(face.points, face.presence,
                                  reader.fitter.fit(reader.regressor.regress(one, occlusion), told, shown))
                 values = compare(faces.result(clean), faces.result(after), NO_POINT)

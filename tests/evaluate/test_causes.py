@@ -21,7 +21,7 @@ def test_every_cause_is_measured_on_the_same_pictures(tmp_path: Path, monkeypatc
         report = causes.measure(Pack(small_pack(tmp_path / "pack")), "lfpw_test", networks, MorphableModel.load())
     lines = {line["regressed from"]: line for line in report.results}
     assert list(lines) == ["hidden", "hidden, told", "own mask", "own mask, completed", "true mask",
-                           "true mask and points", "clean crop, moved"]
+                           "true mask and points", "true crop and seen points", "clean crop, moved"]
     assert len({line["pasted"] for line in report.results}) == 1 and report.results[0]["pasted"] > 3
     assert all(line["shape_mm"] >= 0 for line in report.results)
     assert "What moves the mesh at 2 to 100 % coverage" in report.text()
