@@ -71,6 +71,10 @@ class TrackerConfig:
     """A detection becomes a face when the landmark network is this sure of it."""
     min_presence: float = 0.7
     """A followed face is lost when the landmark network is less sure."""
+    min_presence_rough: float = 0.3
+    """A detection is looked at a second time, more exactly, when the landmark network is this sure at the first."""
+    retry_s: float = 0.5
+    """What was taken for a face and is none is not looked at again before that, unless somebody is missing."""
     interval_frames: int = 30
     """The detector runs at least every so many frames."""
     search_frames: int = 5
@@ -96,9 +100,11 @@ class TrackerConfig:
     def __post_init__(self) -> None:
         for name in ("faces", "interval_frames", "search_frames", "glance_frames"):
             _whole(self, name, 1)
-        for name in ("min_presence_new", "min_presence", "match_overlap", "refit_iou", "duplicate_overlap"):
+        for name in ("min_presence_new", "min_presence", "min_presence_rough", "match_overlap", "refit_iou",
+                     "duplicate_overlap"):
             _number(self, name, 0, 1)
         _number(self, "forget_s", 0)
+        _number(self, "retry_s", 0)
         _number(self, "reunite_distance", 0)
         _number(self, "cut_change", 0, 255)
 

@@ -71,9 +71,11 @@ def _resampled(maps: FloatArray, source_from_target: FloatArray) -> tuple[FloatA
     """Maps (C, S, S) at the places of another grid of S px (bilinear), and (S, S) 1 where they have a value."""
     size = maps.shape[-1]
     centres = np.arange(size, dtype=np.float32) + np.float32(0.5)
-    grid = np.stack(np.meshgrid(centres, centres), axis=-1)
-    places: FloatArray = grid @ source_from_target[:, :2].T.astype(np.float32)
-    places += source_from_target[:, 2].astype(np.float32)
-    there = ((places >= 0.5) & (places <= size - 0.5)).all(axis=-1)
-    moved = ops.sample_texture(np.ascontiguousarray(maps.transpose(1, 2, 0)), places * np.float32(1 / size))
+    places = np.empty((size, size, 2), np.float32)
+    there = np.ones((size, size), np.bool_)
+    for axis, (along, down, shift) in enumerate(source_from_target.astype(np.float32)):
+        place = (along * centres + shift) + (down * centres)[:, None]
+        there &= (place >= 0.5) & (place <= size - 0.5)
+        places[..., axis] = place * np.float32(1 / size)
+    moved = ops.sample_texture(np.ascontiguousarray(maps.transpose(1, 2, 0)), places)
     return np.ascontiguousarray(moved.transpose(2, 0, 1)), there.astype(np.float32)

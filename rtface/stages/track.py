@@ -33,6 +33,8 @@ MIN_INSIDE: Final = 0.25
 
 GROWTH: Final = 1.5
 """A face that grows or shrinks more than this from one frame to the next is lost: the points slipped off it."""
+SAME_PLACE: Final = 0.5
+"""Boxes that share more (intersection over union) are looked at as one."""
 SIZE_CHANGE: Final = 3.0
 """A face that is found again has at most this many times its old size, or one part of so many."""
 
@@ -97,6 +99,7 @@ class FaceTracker:
         """Forget all faces; ids start at 0 again."""
         self._faces: list[_Face] = []
         self._lost: list[_Face] = []
+        self._refused: list[tuple[float, FloatArray]] = []  # when and where (box, px) a detection was no face
         self._next_id = 0
         self._since_detection = self._config.interval_frames
         self._glances = 0
@@ -106,7 +109,7 @@ class FaceTracker:
         """The faces of the next frame."""
         config = self._config
         if cut := self._cuts.is_cut(frame):
-            self._faces, self._lost = [], []
+            self._faces, self._lost, self._refused = [], [], []
         followed = self._follow(frame)
         lost_now = [face for face in self._faces if face.identifier not in {f.identifier for f in followed}]
         followed = self._without_duplicates(followed)
@@ -124,7 +127,7 @@ class FaceTracker:
             self._since_detection = 0
             found = self._detector.glance(frame, self._glances) if glance else self._detector.detect(frame)
             self._glances += glance
-            followed = self._add_detected(frame, followed, found)
+            followed = self._add_detected(frame, followed, found, patient=glance)
         self._faces = followed
         return TrackedFaces(self._tracks(frame.index), _stack([f.visibility for f in followed], (LANDMARKS,)),
                             _stack([f.irises for f in followed], (EYES, 3)), detect, cut)
@@ -140,7 +143,9 @@ class FaceTracker:
                 "seen_s": np.array([f.seen_s for f in both], np.float64),
                 "presence": np.array([f.presence for f in both], np.float32),
                 "landmarks": _stack([f.landmarks for f in both], (LANDMARKS, 2)),
-                "visibility": _stack([f.visibility for f in both], (LANDMARKS,))}
+                "visibility": _stack([f.visibility for f in both], (LANDMARKS,)),
+                "refused_s": np.array([refused_s for refused_s, _ in self._refused], np.float64),
+                "refused": _stack([box for _, box in self._refused], (4,))}
 
     def restore(self, state: Mapping[str, Array]) -> None:
         """Go on after the frame at which :meth:`snapshot` was taken."""
@@ -154,6 +159,8 @@ class FaceTracker:
         self._next_id, self._since_detection = int(state["next_id"]), int(state["since_detection"])
         self._glances = int(state["glances"])
         self._cuts.restore(state)
+        self._refused = [(float(refused_s), np.array(box, np.float32)) for refused_s, box in zip(
+            state["refused_s"], state["refused"], strict=True)]
 
     def _follow(self, frame: Frame) -> list[_Face]:
         """Measure the faces of the last frame again; those that are gone are left out."""
@@ -185,8 +192,12 @@ class FaceTracker:
             irises[..., 2] = out["iris_visibility"]
         return _Seen(points.astype(np.float32), out["presence"], out["visibility"], irises)
 
-    def _add_detected(self, frame: Frame, followed: list[_Face], found: Detections) -> list[_Face]:
-        """What was detected: new faces get two landmark passes and an old or a new id, drifted ones are set right."""
+    def _add_detected(self, frame: Frame, followed: list[_Face], found: Detections, *,
+                      patient: bool) -> list[_Face]:
+        """What was detected: new faces get two landmark passes and an old or a new id, drifted ones are set right.
+
+        patient: what was no face a moment ago is left alone.
+        """
         config, boxes = self._config, found.boxes_xyxy
         boxes = boxes[np.argsort(-_areas(boxes), kind="stable")]
         owner = np.full(len(boxes), -1)  # row of the followed face that a detection is; -1: a new face
@@ -195,11 +206,21 @@ class FaceTracker:
             overlap, iou = _overlap(boxes, _boxes(followed)), box_iou(boxes, _boxes(followed))
             owner = np.where(overlap.max(axis=1) > config.match_overlap, overlap.argmax(axis=1), -1)
             useful = (owner < 0) | (iou.max(axis=1) < config.refit_iou)
+        self._refused = [(refused_s, box) for refused_s, box in self._refused
+                         if 0 <= frame.pts_s - refused_s < config.retry_s]
+        if patient and self._refused and len(boxes):
+            useful &= box_iou(boxes, np.stack([box for _, box in self._refused])).max(axis=1) < SAME_PLACE
         boxes, owner = boxes[useful][:config.faces], owner[useful][:config.faces]
         if not len(boxes):
             return followed
         rough = self._measure(frame, crops_from_boxes(boxes, self._size, close=True))
-        seen = self._measure(frame, crops_from_landmarks(rough.landmarks, self._size, close=True))
+        likely = rough.presence >= config.min_presence_rough
+        self._refused += [(frame.pts_s, box) for box in boxes[~likely]]
+        boxes, owner = boxes[likely], owner[likely]
+        if not len(boxes):
+            return followed
+        seen = self._measure(frame, crops_from_landmarks(rough.landmarks[likely], self._size, close=True))
+        self._refused += [(frame.pts_s, box) for box in boxes[seen.presence < config.min_presence_new]]
         inside = _share_inside(boxes_from_landmarks(seen.landmarks), frame)
         faces = list(followed)
         for k in np.flatnonzero((seen.presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):

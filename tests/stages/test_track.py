@@ -94,6 +94,50 @@ def test_whole_frames_are_searched_while_somebody_is_missing() -> None:
     assert calls[int(lost) + 1:] == [1, 0, 1, 0, 1, 0, 1, 0, 1]
 
 
+class Decoys(World):
+    """Green things look like faces to the detector; the landmark network is as sure of them as ``sure`` says."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sure = 0.0
+        self.looks = 0
+        """Crops of green things that the landmark network got."""
+
+        def points(crops: np.ndarray) -> dict[str, np.ndarray]:
+            out = blobs.find_landmarks(crops)
+            green = (np.abs(crops - blobs.COLORS[1][:, None, None] / 255).max(axis=1) < 0.3).mean(axis=(1, 2)) > 0.1
+            self.looks += int(green.sum())
+            return {**out, "presence": np.where(green, np.float32(self.sure), out["presence"])}
+
+        self.engines["landmarks"] = FakeEngine(blobs.SPECS["landmarks"], points)
+        self.tracker = FaceTracker(FaceDetector(self.engines["detector"]), self.engines["landmarks"],
+                                   TrackerConfig(**options))
+
+    def looks_at(self, *faces: Face) -> int:
+        """In the next frame."""
+        before = self.looks
+        self.see(*faces)
+        return self.looks - before
+
+
+@pytest.mark.parametrize(("sure", "looks"), [(0.1, 1), (0.9, 2)])
+def test_what_is_no_face_is_left_alone_for_a_while(sure: float, looks: int) -> None:
+    world = Decoys(faces=2, interval_frames=100, glance_frames=1, retry_s=0.19)
+    world.sure = sure
+    assert world.looks_at(LEFT) == 0
+    seen = [world.looks_at(LEFT, RIGHT) for _ in range(11)]  # 25 frames a second
+    assert seen == [looks, 0, 0, 0, 0, looks, 0, 0, 0, 0, looks]
+    world.sure = 1.0  # it turns round and is a face
+    assert [len(world.see(LEFT, RIGHT).tracks) for _ in range(5)] == [1, 1, 1, 1, 2]
+
+
+def test_elsewhere_and_while_somebody_is_missing_everything_is_looked_at() -> None:
+    world = Decoys(faces=3, interval_frames=100, glance_frames=1, search_frames=1)
+    assert [world.looks_at(LEFT, (115.0, 60.0 + y, 30.0, 1)) for y in (0, 40, 1, 41)] == [1, 1, 0, 0]
+    assert world.looks_at((200.0, 60.0, 40.0, 0), RIGHT) == 1  # the followed face is gone
+    assert world.looks_at((200.0, 60.0, 40.0, 0), RIGHT) == 1
+
+
 def test_loss_is_searched_for_at_once_and_the_old_id_comes_back() -> None:
     world = World(faces=1)
     world.see(LEFT)
@@ -195,6 +239,16 @@ def test_a_snapshot_goes_on_exactly_where_it_was_taken() -> None:
         assert ids(got) == ids(want) and got.detected == want.detected
         np.testing.assert_array_equal(got.tracks.landmarks, want.tracks.landmarks)
         np.testing.assert_array_equal(got.tracks.ages, want.tracks.ages)
+
+
+def test_a_snapshot_knows_what_was_no_face() -> None:
+    first, second = Decoys(faces=2, interval_frames=100, glance_frames=1), Decoys(
+        faces=2, interval_frames=100, glance_frames=1)
+    first.see(LEFT)
+    assert first.looks_at(LEFT, RIGHT) == 1
+    second.tracker.restore(first.tracker.snapshot())
+    second.index = first.index
+    assert second.looks_at(LEFT, RIGHT) == 0
 
 
 def test_points_that_are_not_finite_are_an_error() -> None:
