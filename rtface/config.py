@@ -74,7 +74,7 @@ class TrackerConfig:
     min_presence_rough: float = 0.3
     """A detection is looked at a second time, more exactly, when the landmark network is this sure at the first."""
     retry_s: float = 0.5
-    """What was taken for a face and is none is not looked at again before that, unless somebody is missing."""
+    """A detection that did not become a face is not looked at again before that, unless somebody is missing."""
     interval_frames: int = 30
     """The detector runs at least every so many frames."""
     search_frames: int = 5
