@@ -72,9 +72,10 @@ class TrackerConfig:
     min_presence: float = 0.7
     """A followed face is lost when the landmark network is less sure."""
     min_presence_rough: float = 0.3
-    """A detection is looked at a second time, more exactly, when the landmark network is this sure at the first."""
+    """A detection is looked at a second time, more exactly, when the landmark network is this sure at the first; below
+    that it is clearly no face that could be followed."""
     retry_s: float = 0.5
-    """A detection that did not become a face is not looked at again before that, unless somebody is missing."""
+    """What was clearly no face is not looked at again before that, unless somebody is missing."""
     interval_frames: int = 30
     """The detector runs at least every so many frames."""
     search_frames: int = 5

@@ -99,7 +99,7 @@ class FaceTracker:
         """Forget all faces; ids start at 0 again."""
         self._faces: list[_Face] = []
         self._lost: list[_Face] = []
-        self._refused: list[tuple[float, FloatArray]] = []  # when and where (box, px) a detection was no face
+        self._refused: list[tuple[float, FloatArray]] = []  # when and where (box, px) a detection was clearly none
         self._next_id = 0
         self._since_detection = self._config.interval_frames
         self._glances = 0
@@ -196,7 +196,7 @@ class FaceTracker:
                       patient: bool) -> list[_Face]:
         """What was detected: new faces get two landmark passes and an old or a new id, drifted ones are set right.
 
-        patient: what was no face a moment ago is left alone.
+        patient: what was clearly no face a moment ago is left alone.
         """
         config, boxes = self._config, found.boxes_xyxy
         boxes = boxes[np.argsort(-_areas(boxes), kind="stable")]
@@ -220,7 +220,6 @@ class FaceTracker:
         if not len(boxes):
             return followed
         seen = self._measure(frame, crops_from_landmarks(rough.landmarks[likely], self._size, close=True))
-        self._refused += [(frame.pts_s, box) for box in boxes[seen.presence < config.min_presence_new]]
         inside = _share_inside(boxes_from_landmarks(seen.landmarks), frame)
         faces = list(followed)
         for k in np.flatnonzero((seen.presence >= config.min_presence_new) & (inside >= MIN_INSIDE)):

@@ -120,15 +120,23 @@ class Decoys(World):
         return self.looks - before
 
 
-@pytest.mark.parametrize(("sure", "looks"), [(0.1, 1), (0.9, 2)])
-def test_what_is_no_face_is_left_alone_for_a_while(sure: float, looks: int) -> None:
+def test_what_is_clearly_no_face_is_left_alone_for_a_while() -> None:
     world = Decoys(faces=2, interval_frames=100, glance_frames=1, retry_s=0.19)
-    world.sure = sure
+    world.sure = 0.1
     assert world.looks_at(LEFT) == 0
-    seen = [world.looks_at(LEFT, RIGHT) for _ in range(11)]  # 25 frames a second
-    assert seen == [looks, 0, 0, 0, 0, looks, 0, 0, 0, 0, looks]
+    assert [world.looks_at(LEFT, RIGHT) for _ in range(11)] == [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]  # 25 frames a second
     world.sure = 1.0  # it turns round and is a face
     assert [len(world.see(LEFT, RIGHT).tracks) for _ in range(5)] == [1, 1, 1, 1, 2]
+
+
+def test_what_may_be_a_face_is_looked_at_again_at_once() -> None:
+    """In crowds many faces are accepted at the second or third try."""
+    world = Decoys(faces=2, interval_frames=100, glance_frames=1)
+    world.sure = 0.9
+    world.see(LEFT)
+    assert [world.looks_at(LEFT, RIGHT) for _ in range(4)] == [2, 2, 2, 2]
+    world.sure = 1.0
+    assert len(world.see(LEFT, RIGHT).tracks) == 2
 
 
 def test_elsewhere_and_while_somebody_is_missing_everything_is_looked_at() -> None:
