@@ -126,7 +126,7 @@ class _GivenBox:
 class LandmarkNetwork:
     """Two passes from a box, as the tracker starts a face: crop by the box, then by the points found."""
 
-    ANY_FACE: Final = TrackerConfig(faces=1, min_presence_new=0.0, min_presence=0.0)
+    ANY_FACE: Final = TrackerConfig(faces=1, min_presence_new=0.0, min_presence_rough=0.0, min_presence=0.0)
 
     def __init__(self, engine: Engine, *, reflect: bool = True) -> None:
         self._engine = reflected_landmarks(engine) if reflect else engine
