@@ -10,7 +10,7 @@ As in ``robustness`` an occluder is pasted on a clean face, here at 20 to 50 % c
   completed``), the same with the pasted area as mask (``true mask``), and with the clean picture's landmarks as well
   (``true mask and points``): what a perfect mask, and perfect points, would give;
 - told the mask, from the crop that the clean picture's landmarks place, and fitted to those of them that are not
-  pasted over (``true crop and seen points``): what can be seen is found without an error, and nothing more is known;
+  pasted over (``true crop and seen points``): what a perfect place of all that is seen would give;
 - from the clean picture, at the crop that the hidden face's landmarks place (``clean crop, moved``): what the crop's
   place alone costs.
 """
